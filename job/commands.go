@@ -1,0 +1,331 @@
+package job
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Request is what a new job is made from.
+type Request struct {
+	Proc      watch.ID // the point of entry; zero: none, the job is held
+	JID       JID      // 0: the next one
+	Info      Info     // who and from where; the rest is the table's to fill in
+	Placement Placement
+	Nested    bool // made inside the job that Proc is in, and hung below it
+	Held      bool
+}
+
+// Allocate gives the JID for a new job: the one that is wanted, else the next in sequence. It is used up by this.
+func (t *Table) Allocate(want JID) (JID, error) {
+	if t.drained {
+		return 0, ErrDrained
+	}
+	if want != 0 {
+		return want, t.allocated(want)
+	}
+	for t.next < t.limit {
+		jid := NewJID(t.cfg.HID, t.next)
+		t.next++
+		if t.jobs[jid] == nil && jid.Seq() != 0 {
+			return jid, nil
+		}
+	}
+	return 0, ErrNoSequence
+}
+
+// allocated checks a JID that somebody asks for: of this host, and not given before, which every number below next may be.
+func (t *Table) allocated(want JID) error {
+	switch {
+	case want.HID() != t.cfg.HID:
+		return fmt.Errorf("%s: %w (%#x)", want, ErrOtherHost, t.cfg.HID)
+	case t.jobs[want] != nil || want.Seq() < t.next:
+		return fmt.Errorf("%d: %w", want.Seq(), ErrBusy)
+	case want.Seq() >= t.limit:
+		return fmt.Errorf("%d: %w: the numbers up to %d may be asked for", want.Seq(), ErrBusy, t.limit-1)
+	}
+	t.next = want.Seq() + 1
+	return nil
+}
+
+// Create makes a job with a JID from Allocate. A process that is in a job already leaves it first when the new one is
+// nested, else it is refused.
+func (t *Table) Create(r Request) (Info, error) {
+	if r.Proc == (watch.ID{}) && !r.Held {
+		return Info{}, ErrNeedProcess
+	}
+	old := t.member(r.Proc)
+	if old != nil && !r.Nested {
+		return Info{}, ErrMember
+	}
+	e := &entry{Saved: Saved{Info: r.Info, Placement: r.Placement}, members: make(map[watch.ID]*member), poe: r.Proc}
+	e.JID, e.Seq, e.Host, e.BootID = r.JID, r.JID.Seq(), Text(t.cfg.Host), Text(t.cfg.BootID)
+	e.State, e.Started, e.POE, e.Held = Open, t.wall, r.Proc.PID, r.Held
+	if old != nil {
+		e.hangBelow(old.job)
+	}
+	t.jobs[e.JID] = e
+	t.emit(Opened{e.saved()})
+	if r.Proc == (watch.ID{}) {
+		return e.view(), nil
+	}
+	if old != nil {
+		if err := t.leave(r.Proc); err != nil {
+			return Info{}, err
+		}
+	}
+	if err := t.subscribe(r.Proc, e, false); err != nil {
+		return Info{}, err
+	}
+	if old != nil {
+		t.endIfEmpty(old.job, EndDetached)
+	}
+	return e.view(), nil
+}
+
+func (e *entry) hangBelow(parent *entry) {
+	pj := parent.JID
+	lj := pj
+	if parent.LoginJID != nil {
+		lj = *parent.LoginJID
+	}
+	e.ParentJID, e.LoginJID = &pj, &lj
+}
+
+// AddMark notes a session that was opened inside a job.
+func (t *Table) AddMark(jid JID, m Mark) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	m.Time = t.wall
+	e.Marks = append(e.Marks, m)
+	t.emit(Changed{e.saved()})
+	return nil
+}
+
+// CloseSession notes that the process closed its session: of the job whose POE it is, else of the last mark that it
+// made. It says whether there was one. A nested POE goes back to the job that it came from.
+func (t *Table) CloseSession(id watch.ID) bool {
+	m := t.member(id)
+	if m == nil {
+		return false
+	}
+	e := m.job
+	for i := len(e.Marks) - 1; i >= 0; i-- {
+		if e.Marks[i].PID == id.PID && !e.Marks[i].Closed {
+			e.Marks[i].Closed = true
+			t.emit(Changed{e.saved()})
+			return true
+		}
+	}
+	if e.poe != id || e.closed {
+		return false
+	}
+	e.closed = true
+	t.emit(Changed{e.saved()})
+	return true
+}
+
+// Former gives the job that a nested POE goes back to when it closes its session.
+func (t *Table) Former(id watch.ID) (JID, bool) {
+	m := t.member(id)
+	if m == nil || m.job.poe != id || m.job.ParentJID == nil || t.jobs[*m.job.ParentJID] == nil {
+		return 0, false
+	}
+	return *m.job.ParentJID, true
+}
+
+// Attach puts a process that is in no job into one. Where it is in that job already, nothing happens.
+func (t *Table) Attach(id watch.ID, jid JID) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	if m := t.member(id); m != nil {
+		if m.job == e {
+			return nil
+		}
+		return fmt.Errorf("process %d is in job %d: %w", id.PID, m.job.Seq, ErrOtherJob)
+	}
+	return t.subscribe(id, e, false)
+}
+
+// Adopt is Attach for a process that a witness or a scan found to belong to the job: it was not seen joining.
+func (t *Table) Adopt(id watch.ID, jid JID) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	if m := t.member(id); m != nil {
+		return ErrMember
+	}
+	return t.subscribe(id, e, true)
+}
+
+// Move takes a process from its job into another; the old one ends when it is empty then.
+func (t *Table) Move(id watch.ID, jid JID) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	m := t.member(id)
+	switch {
+	case m == nil:
+		return fmt.Errorf("process %d: %w", id.PID, ErrNotMember)
+	case m.job == e:
+		return nil
+	}
+	if err := t.leave(id); err != nil {
+		return err
+	}
+	if err := t.subscribe(id, e, false); err != nil {
+		return err
+	}
+	t.endIfEmpty(m.job, EndDetached)
+	return nil
+}
+
+// Detach takes a process out of its job, for good: known is its identity on file, so that no witness brings it back.
+func (t *Table) Detach(id watch.ID, known Known) (JID, error) {
+	m := t.member(id)
+	if m == nil {
+		return 0, fmt.Errorf("process %d: %w", id.PID, ErrNotMember)
+	}
+	m.job.Placement.Detached = append(m.job.Placement.Detached, known)
+	if err := t.leave(id); err != nil {
+		return 0, err
+	}
+	if !t.endIfEmpty(m.job, EndDetached) {
+		t.emit(Changed{m.job.saved()})
+	}
+	return m.job.JID, nil
+}
+
+// leave ends a membership without an exit.
+func (t *Table) leave(id watch.ID) error { return t.notify.Unsubscribe(id, Subscriber) }
+
+func (t *Table) endIfEmpty(e *entry, reason Text) bool {
+	if len(e.members) > 0 || e.Held || t.jobs[e.JID] != e {
+		return false
+	}
+	t.end(e, t.mono, reason)
+	return true
+}
+
+// Release lets a held job go: it ends when it is empty, now or later.
+func (t *Table) Release(jid JID) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	if !e.Held {
+		return fmt.Errorf("%d: %w", jid.Seq(), ErrNotHeld)
+	}
+	e.Held = false
+	if !t.endIfEmpty(e, EndReleased) {
+		t.emit(Changed{e.saved()})
+	}
+	return nil
+}
+
+// Killed notes that somebody killed the job, for its end reason.
+func (t *Table) Killed(jid JID) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	e.killed = true
+	if e.Held {
+		e.Held = false
+		t.endIfEmpty(e, EndKilled)
+	}
+	return nil
+}
+
+// Tag sets tags of a job; an empty value takes the tag away.
+func (t *Table) Tag(jid JID, tags map[string]string) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	e.Tags = maps.Clone(e.Tags)
+	if e.Tags == nil {
+		e.Tags = make(map[string]string)
+	}
+	for k, v := range tags {
+		if v == "" {
+			delete(e.Tags, k)
+		} else {
+			e.Tags[k] = v
+		}
+	}
+	t.emit(Changed{e.saved()})
+	return nil
+}
+
+// SetPlacement replaces what is known of how the kernel holds the job: an audit session that was set late, a new cgroup.
+func (t *Table) SetPlacement(jid JID, p Placement, in func(*Info)) error {
+	e, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	p.Detached = e.Placement.Detached
+	e.Placement = p
+	if in != nil {
+		in(&e.Info)
+	}
+	t.emit(Changed{e.saved()})
+	return nil
+}
+
+// Restore puts a job back into the table that was open when jobd last wrote it down, with the members that were found
+// alive. poe is the zero ID when it is gone. Without members the job is closed, since and until unknown.
+func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID) error {
+	if t.jobs[s.JID] != nil {
+		return fmt.Errorf("%d: %w", s.Seq, ErrBusy)
+	}
+	e := &entry{Saved: s, members: make(map[watch.ID]*member), poe: poe, poeGone: poe == watch.ID{}, closed: s.State == Lingering}
+	e.Info.State, e.Processes = Open, 0
+	e.Estimated = true
+	e.departed.restore(&s.Info)
+	t.jobs[s.JID] = e
+	if s.BootID != Text(t.cfg.BootID) {
+		e.ended(t, EndBoot)
+		return nil
+	}
+	e.TotalProcesses -= min(e.TotalProcesses, s.Processes)
+	for _, id := range members {
+		if err := t.subscribe(id, e, true); err != nil {
+			return err
+		}
+	}
+	if len(members) == 0 && !e.Held {
+		e.ended(t, EndLost)
+		return nil
+	}
+	t.emit(Changed{e.saved()})
+	return nil
+}
+
+func (e *entry) ended(t *Table, reason Text) {
+	e.Held = false
+	t.end(e, t.mono, reason)
+}
+
+// DetachedProcesses lists what root took out of open jobs, for whoever asks witnesses.
+func (t *Table) DetachedProcesses() []Known {
+	var out []Known
+	for _, e := range t.jobs {
+		out = append(out, e.Placement.Detached...)
+	}
+	return out
+}
+
+// Lost notes in every open job that events were lost while it was open.
+func (t *Table) Lost() {
+	for _, e := range t.jobs {
+		e.Estimated = true
+	}
+}

@@ -1,0 +1,110 @@
+package job
+
+import (
+	"github.com/jobd-project/jobd/job/pnotify"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// fork: a child is born into its parent's job.
+func (t *Table) fork(child, parent *pnotify.Subscriber, e *watch.Event) pnotify.Answer {
+	p := parent.Data.(*member)
+	t.join(child, p.job, e.Mono, e.Inferred)
+	return pnotify.Keep
+}
+
+// exec: the first program that is run in a job by anybody but its POE gives the job its command.
+func (t *Table) exec(s *pnotify.Subscriber, _ *watch.Event) {
+	m := s.Data.(*member)
+	m.execs++
+	if m.job.prime == (watch.ID{}) && (m.id != m.job.poe || m.born) {
+		m.job.prime = m.id
+	}
+}
+
+// exit: a member has gone, or (e nil) was taken out.
+func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
+	m := s.Data.(*member)
+	j := m.job
+	delete(j.members, m.id)
+	t.balance.Departed++
+	if m.id == j.poe {
+		j.poeGone = true
+	}
+	if e == nil {
+		return // detached or moved: whoever did it says what becomes of the job
+	}
+	j.departed.Add(e.Usage)
+	j.Estimated = j.Estimated || e.Inferred
+	t.emit(t.record(m, e))
+	if m.id == j.prime && e.Usage != nil && j.Command == "" {
+		j.Command = Text(e.Usage.Comm)
+	}
+	if e.Valid {
+		status := ExitStatus(e.Value)
+		j.ExitStatus = &status
+		if m.id == j.poe {
+			j.POEExitStatus = &status
+		}
+	}
+	if len(j.members) == 0 && !j.Held {
+		t.end(j, e.Mono, endReason(j, e))
+	}
+}
+
+func endReason(j *entry, e *watch.Event) Text {
+	switch {
+	case j.killed:
+		return EndKilled
+	case e.Inferred:
+		return EndLost
+	default:
+		return EndExit
+	}
+}
+
+// join makes the process of s a member of j.
+func (t *Table) join(s *pnotify.Subscriber, j *entry, mono int64, inferred bool) {
+	m := &member{id: s.Proc, job: j, since: mono, born: !inferred, guessed: inferred}
+	s.Data = m
+	j.members[m.id] = m
+	j.TotalProcesses++
+	j.PeakProcesses = max(j.PeakProcesses, len(j.members))
+	if inferred {
+		t.balance.Adopted++
+		t.emit(Joined{JID: j.JID, ID: m.id})
+	} else {
+		t.balance.Inherited++
+	}
+}
+
+// subscribe puts a process that was in no job into j, on request (attached) or by a witness (adopted).
+func (t *Table) subscribe(id watch.ID, j *entry, adopted bool) error {
+	s, err := t.notify.Subscribe(id, Subscriber, nil)
+	if err != nil {
+		return err
+	}
+	m := &member{id: id, job: j, since: t.mono, guessed: adopted}
+	s.Data = m
+	j.members[id] = m
+	j.TotalProcesses++
+	j.PeakProcesses = max(j.PeakProcesses, len(j.members))
+	if adopted {
+		t.balance.Adopted++
+	} else {
+		t.balance.Attached++
+	}
+	t.emit(Joined{JID: j.JID, ID: id})
+	return nil
+}
+
+// end closes the job's books. It happens once: the entry is gone afterwards.
+func (t *Table) end(j *entry, mono int64, reason Text) {
+	delete(t.jobs, j.JID)
+	s := j.saved()
+	ended := t.at(mono)
+	if ended.Before(s.Started) {
+		ended = s.Started // the clock was set back meanwhile
+	}
+	s.State, s.Ended, s.EndReason, s.Processes = Ended, &ended, reason, 0
+	t.emit(EndedJob{s})
+}

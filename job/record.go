@@ -1,0 +1,107 @@
+package job
+
+import (
+	"time"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Record is what is kept of a member that has gone: the effect that asks for it to be written down, and what the store
+// holds. It is the compact form; Process is the one that people and programs read.
+type Record struct {
+	JID   JID
+	PID   int32
+	Start int64 // Unix ns; 0: not known
+	End   int64 // Unix ns
+
+	Status    int64 // wait(2) status
+	Exited    bool  // Status is known
+	Forked    bool  // never ran a program of its own
+	Estimated bool  // not seen joining, or not seen leaving
+	Used      bool  // Usage is known
+	Usage     watch.Usage
+}
+
+func (*Record) effect() {}
+
+// record is what is known of a member that has gone.
+func (t *Table) record(m *member, e *watch.Event) *Record {
+	r := &Record{
+		JID: m.job.JID, PID: m.id.PID, End: t.at(e.Mono).UnixNano(),
+		Status: e.Value, Exited: e.Valid, Forked: m.born && m.execs == 0, Estimated: m.guessed || e.Inferred,
+	}
+	if e.Usage != nil {
+		r.Used, r.Usage = true, *e.Usage
+	}
+	switch {
+	case m.born: // the stamps of one clock: no step of the wall clock comes between
+		r.Start = r.End - max(e.Mono-m.since, 0)
+	case r.Used && r.Usage.Groups.Has(watch.GroupBasic):
+		r.Start = r.End - r.Usage.Elapsed
+	}
+	return r
+}
+
+// Process is the record as the API gives it. What the kernel did not say is null.
+func (r *Record) Process() Process {
+	end := time.Unix(0, r.End).UTC()
+	p := Process{JID: r.JID, Seq: r.JID.Seq(), PID: r.PID, TGID: r.PID, Ended: &end, Estimated: r.Estimated, Flags: []string{}}
+	if r.Start != 0 {
+		start, elapsed := time.Unix(0, r.Start).UTC(), max(r.End-r.Start, 0)
+		p.Started, p.Elapsed = &start, &elapsed
+	}
+	if r.Exited {
+		status := ExitStatus(r.Status)
+		p.ExitStatus = &status
+	}
+	if r.Forked {
+		p.Flags = append(p.Flags, "fork")
+	}
+	if r.Used {
+		u := r.Usage
+		p.SetUsage(&u)
+	}
+	return p
+}
+
+// Flags of accounting, linux/acct.h.
+const (
+	flagSuper  = 0x02
+	flagCore   = 0x08
+	flagSignal = 0x10
+)
+
+// SetUsage puts the groups of u that are known into p.
+func (p *Process) SetUsage(u *watch.Usage) {
+	p.Comm = Text(u.Comm)
+	if u.Groups.Has(watch.GroupBasic) {
+		p.UID, p.GID, p.PPID = &u.UID, &u.GID, &u.PPID
+		p.Nice, p.Sched = &u.Nice, &u.Sched
+		p.CPUUser, p.CPUSystem, p.MinFault, p.MajFault = &u.User, &u.System, &u.MinFault, &u.MajFault
+		p.Threads = &u.Threads
+		for _, f := range []struct {
+			bit  uint8
+			name string
+		}{{flagSuper, "super"}, {flagCore, "core"}, {flagSignal, "signal"}} {
+			if u.Flags&f.bit != 0 {
+				p.Flags = append(p.Flags, f.name)
+			}
+		}
+	}
+	if u.Groups.Has(watch.GroupCPU) {
+		p.CPU = &u.CPU
+	}
+	if u.Groups.Has(watch.GroupMemory) {
+		p.MaxRSS, p.MaxVM, p.CoreMem, p.VirtMem = &u.MaxRSS, &u.MaxVM, &u.CoreMem, &u.VirtMem
+	}
+	if u.Groups.Has(watch.GroupIO) {
+		p.ReadChars, p.WriteChars, p.ReadCalls, p.WriteCalls = &u.ReadChars, &u.WriteChars, &u.ReadCalls, &u.WriteCalls
+		p.ReadBytes, p.WriteBytes = &u.ReadBytes, &u.WriteBytes
+	}
+	if u.Groups.Has(watch.GroupSwitch) {
+		p.VolSwitch, p.InvSwitch = &u.VolSwitch, &u.InvSwitch
+	}
+	if u.Groups.Has(watch.GroupDelay) {
+		p.CPUDelay, p.BlkDelay, p.SwapDelay, p.Reclaim = &u.CPUDelay, &u.BlkDelay, &u.SwapDelay, &u.ReclaimDelay
+	}
+}

@@ -1,0 +1,247 @@
+package job
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jobd-project/jobd/job/pnotify"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// What a command may be refused for.
+var (
+	ErrNoJob       = errors.New("no such job")
+	ErrEnded       = errors.New("the job has ended")
+	ErrNotMember   = errors.New("the process is in no job")
+	ErrMember      = errors.New("the process is in a job already")
+	ErrOtherJob    = errors.New("the process is in another job; move it instead")
+	ErrBusy        = errors.New("the JID is taken")
+	ErrDrained     = errors.New("no new jobs are made now: jobctl resume")
+	ErrNoSequence  = errors.New("no sequence numbers are reserved: the store is behind")
+	ErrOtherHost   = errors.New("the JID belongs to another host id")
+	ErrNotHeld     = errors.New("the job is not held")
+	ErrNeedProcess = errors.New("a job without a process has to be held")
+)
+
+// Subscriber is the name under which the table stands in pnotify.
+const Subscriber = "job"
+
+// Config is what a table has to be told of its host.
+type Config struct {
+	HID    uint32
+	Host   string
+	BootID string
+}
+
+// Table holds the open jobs and their members. It belongs to one loop.
+type Table struct {
+	cfg     Config
+	notify  *pnotify.Table
+	jobs    map[JID]*entry
+	effects []Effect
+	balance Balance // Live is derived in Balance()
+
+	next, limit uint32 // sequence numbers from next up to limit-1 may be given
+	drained     bool
+	wall        time.Time // what the wall clock said …
+	mono        int64     // … when CLOCK_MONOTONIC said this
+}
+
+// entry is an open job in the table.
+type entry struct {
+	Saved
+	members  map[watch.ID]*member
+	poe      watch.ID
+	poeGone  bool
+	closed   bool
+	killed   bool
+	prime    watch.ID // the first process that ran a program here
+	departed Totals
+}
+
+// member is a process's place in its job; pnotify carries it as the process's data.
+type member struct {
+	id      watch.ID
+	job     *entry
+	since   int64 // CLOCK_MONOTONIC ns
+	execs   int
+	born    bool // forked into the job while it was watched, so since is its start
+	guessed bool // not seen joining: found by a scan or settled by a witness
+}
+
+// New makes an empty table and registers it with n.
+func New(n *pnotify.Table, cfg Config) (*Table, error) {
+	t := &Table{cfg: cfg, notify: n, jobs: make(map[JID]*entry)}
+	err := n.Register(&pnotify.Events{
+		Name: Subscriber, Owner: "jobd", Data: t,
+		Fork: t.fork, Exec: t.exec, Exit: t.exit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Sync tells the table how the wall clock stands to CLOCK_MONOTONIC. Events carry the latter, records the former.
+func (t *Table) Sync(wall time.Time, mono int64) { t.wall, t.mono = wall, mono }
+
+// Effects hands over what has to be done since the last call.
+func (t *Table) Effects() []Effect {
+	out := t.effects
+	t.effects = nil
+	return out
+}
+
+// Reserve lets the table give the sequence numbers from first up to limit-1. They must be on disk as used before.
+func (t *Table) Reserve(first, limit uint32) {
+	if t.next < first {
+		t.next = first
+	}
+	t.limit = limit
+}
+
+// Left counts the reserved sequence numbers that are still to be given.
+func (t *Table) Left() uint32 {
+	if t.limit <= t.next {
+		return 0
+	}
+	return t.limit - t.next
+}
+
+// Drain stops (or, with false, resumes) the making of jobs. Open ones go on.
+func (t *Table) Drain(on bool) { t.drained = on }
+
+// Drained reports whether jobs are made now.
+func (t *Table) Drained() bool { return t.drained }
+
+// Jobs gives the open jobs, newest first.
+func (t *Table) Jobs() []Info {
+	out := make([]Info, 0, len(t.jobs))
+	for _, e := range t.jobs {
+		out = append(out, e.view())
+	}
+	slices.SortFunc(out, func(a, b Info) int { return cmp.Compare(b.JID, a.JID) })
+	return out
+}
+
+// Job gives one open job.
+func (t *Table) Job(jid JID) (Info, error) {
+	e, err := t.entry(jid)
+	if err != nil {
+		return Info{}, err
+	}
+	return e.view(), nil
+}
+
+// Saved gives one open job as it is kept on disk.
+func (t *Table) Saved(jid JID) (Saved, error) {
+	e, err := t.entry(jid)
+	if err != nil {
+		return Saved{}, err
+	}
+	return e.saved(), nil
+}
+
+// Members gives the processes of a job, oldest pid first.
+func (t *Table) Members(jid JID) ([]watch.ID, error) {
+	e, err := t.entry(jid)
+	if err != nil {
+		return nil, err
+	}
+	return slices.SortedFunc(maps.Keys(e.members), func(a, b watch.ID) int {
+		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Gen, b.Gen))
+	}), nil
+}
+
+// Prime gives the process that the job's command is named after: the first that ran a program in it, else the POE.
+func (t *Table) Prime(jid JID) (watch.ID, bool) {
+	e := t.jobs[jid]
+	switch {
+	case e == nil:
+		return watch.ID{}, false
+	case e.members[e.prime] != nil:
+		return e.prime, true
+	default:
+		return e.poe, e.members[e.poe] != nil
+	}
+}
+
+// Find gives the job that a process is in; 0 for none.
+func (t *Table) Find(id watch.ID) JID {
+	if m := t.member(id); m != nil {
+		return m.job.JID
+	}
+	return 0
+}
+
+// Family gives jid and every open job whose parent_jid chain leads to it, jid first.
+func (t *Table) Family(jid JID) []JID {
+	out := []JID{jid}
+	for i := 0; i < len(out); i++ {
+		for _, e := range t.jobs {
+			if e.ParentJID != nil && *e.ParentJID == out[i] {
+				out = append(out, e.JID)
+			}
+		}
+	}
+	return out
+}
+
+// Balance gives the balance of all jobs since the table was made. Live is counted from the jobs' own lists.
+func (t *Table) Balance() Balance {
+	b := t.balance
+	for _, e := range t.jobs {
+		b.Live += uint64(len(e.members))
+	}
+	return b
+}
+
+func (t *Table) entry(jid JID) (*entry, error) {
+	if e := t.jobs[jid]; e != nil {
+		return e, nil
+	}
+	return nil, fmt.Errorf("%d: %w", jid.Seq(), ErrNoJob)
+}
+
+func (t *Table) member(id watch.ID) *member {
+	s := t.notify.Get(id, Subscriber)
+	if s == nil {
+		return nil
+	}
+	m, _ := s.Data.(*member)
+	return m
+}
+
+func (t *Table) emit(e Effect) { t.effects = append(t.effects, e) }
+
+// at turns the kernel's stamp into wall time.
+func (t *Table) at(mono int64) time.Time {
+	if mono == 0 {
+		return t.wall
+	}
+	return t.wall.Add(time.Duration(mono - t.mono))
+}
+
+// view is the job as others see it now.
+func (e *entry) view() Info {
+	in := e.Info
+	in.Processes = len(e.members)
+	in.Marks = slices.Clone(e.Marks)
+	in.Tags = maps.Clone(e.Tags)
+	if e.poeGone || e.closed {
+		in.State = Lingering
+	}
+	e.departed.fill(&in)
+	return in
+}
+
+func (e *entry) saved() Saved {
+	s := e.Saved
+	s.Info = e.view()
+	s.Placement.Detached = slices.Clone(s.Placement.Detached)
+	return s
+}

@@ -1,0 +1,66 @@
+package watch
+
+// Kind is a moment in a task's life.
+type Kind uint8
+
+// The moments. Init is for tasks that existed before a watcher was registered; Clone is a new task; Free comes when the
+// whole process is gone, after the Exit of its last thread; Lost says that events went missing before this one.
+const (
+	Init Kind = iota
+	Clone
+	Exec
+	UID
+	GID
+	Exit
+	Free
+	Lost
+	kinds
+)
+
+var kindNames = [kinds]string{"init", "clone", "exec", "uid", "gid", "exit", "free", "lost"}
+
+// String gives the name that the API and the metrics use.
+func (k Kind) String() string {
+	if k < kinds {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Kinds lists every kind in order, for whoever keeps a counter for each.
+func Kinds() []Kind {
+	all := make([]Kind, kinds)
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
+// ID is a process for as long as it lives. A pid alone is not one, because pids are used again: the engine that saw the
+// process first gives it a generation, which is never given twice for the same pid. The zero ID is no process.
+type ID struct {
+	PID int32  // thread group id in the initial pid namespace
+	Gen uint32 // counts from 1; given by the engine
+}
+
+// Event is one moment in the life of one task. It carries its own time and identity, so that watchers need neither a
+// clock nor a look at /proc. It is only valid during the dispatch.
+type Event struct {
+	Kind Kind
+	Proc ID    // the process that the task belongs to
+	TID  int32 // the task; Proc.PID for the first thread
+
+	// Parent is whom a new process inherits from: its creator as far as the engine knows. Zero when nobody can say.
+	Parent ID
+	// Value is the clone flags of a Clone, the wait status of an Exit or Free (wait(2)), the new effective id of a UID or
+	// GID, the number of events of a Lost (0: not known how many). Valid says whether the engine knew it.
+	Value int64
+	Valid bool
+	// Real is the new real id of a UID or GID.
+	Real int64
+
+	Mono     int64  // CLOCK_MONOTONIC in ns, as the kernel stamped it (cn_proc.h: timestamp_ns)
+	Inferred bool   // not seen happening: found by a scan or settled by a witness
+	Thread   bool   // a Clone of a further thread of Proc, no new process
+	Usage    *Usage // what a Free's process used, all threads together; nil where the kernel's record was missed
+}
