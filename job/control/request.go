@@ -1,0 +1,249 @@
+// Package control is the sockets, both ends: the protocols, who may use what, and the Go client. docs/protocol.md is the
+// contract. It knows nothing of how a request is carried out: a Backend does that, and package control never touches a
+// process, a cgroup or the books.
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// Verb is what a request asks for.
+type Verb string
+
+// The verbs of jobd.sock.
+const (
+	List      Verb = "list"
+	Show      Verb = "show"
+	PS        Verb = "ps"
+	ID        Verb = "id"
+	Status    Verb = "status"
+	Selfcheck Verb = "selfcheck"
+	Kill      Verb = "kill"
+	Wait      Verb = "wait"
+	Create    Verb = "create"
+	Release   Verb = "release"
+	Attach    Verb = "attach"
+	Detach    Verb = "detach"
+	Move      Verb = "move"
+	Adopt     Verb = "adopt"
+	Tag       Verb = "tag"
+	Drain     Verb = "drain"
+	Resume    Verb = "resume"
+	History   Verb = "history"
+	Procs     Verb = "procs"
+)
+
+// Access says who may use a verb. What of it a caller gets to see is the backend's to decide by the caller's uid.
+type Access uint8
+
+// Anyone: everybody who can connect. Owner: whose job it is, root and the admin group. Root: uid 0 of the initial user
+// namespace, and the admin group where AdminToo says so.
+const (
+	Anyone Access = iota
+	Owner
+	Root
+)
+
+// JobRef names a job as a person does: "17", "host:17", "0x…", or "self" for the caller's own. Empty is none named.
+type JobRef string
+
+// Self is the caller's own job.
+const Self JobRef = "self"
+
+// Request is one request of jobd.sock. Which fields count depends on the verb; see docs/protocol.md.
+type Request struct {
+	Verb Verb   `json:"-"`
+	Job  JobRef `json:"job,omitempty"`
+
+	All      bool `json:"all,omitempty"`      // list: the ended ones too
+	Unjobbed bool `json:"unjobbed,omitempty"` // ps: users' processes that are in no job
+
+	PID         int32  `json:"pid,omitempty"`
+	Tree        bool   `json:"tree,omitempty"`         // with what descends from it
+	Scope       string `json:"scope,omitempty"`        // adopt: a cgroup
+	AllSessions bool   `json:"all_sessions,omitempty"` // adopt: every session older than jobd
+
+	Signal  int           `json:"signal,omitempty"`  // kill: send just this one, once
+	Probe   bool          `json:"probe,omitempty"`   // kill: signal 0
+	Now     bool          `json:"now,omitempty"`     // kill: KILL at once
+	Only    bool          `json:"only,omitempty"`    // not the jobs below it
+	Timeout time.Duration `json:"timeout,omitempty"` // wait, kill: give up after this; 0: wait's never, kill's own
+
+	Hold bool              `json:"hold,omitempty"` // create: a job that lives while it is empty
+	Want JobRef            `json:"want,omitempty"` // create: this JID
+	User string            `json:"user,omitempty"` // create: for whom (root only); list, history: whose
+	UID  *uint32           `json:"uid,omitempty"`
+	Tags map[string]string `json:"tags,omitempty"`
+
+	Since time.Time `json:"since,omitzero"` // history, procs: what ended at or after this …
+	Until time.Time `json:"until,omitzero"` // … and was started before this
+	Limit int       `json:"limit,omitempty"`
+}
+
+// Peer is who is at the other end, by the kernel's word.
+type Peer struct {
+	PID    int32
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+	// Root is uid 0 whose user namespace is ours.
+	Root bool
+	// Alive reports whether the process that connected still is that process: its pidfd, or its start time, says so.
+	Alive func() bool
+}
+
+// Backend carries requests out. Its errors are *Error where it knows what went wrong.
+type Backend interface {
+	// Login answers login.sock.
+	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
+	// Do answers jobd.sock, with a value that is encoded as JSON: one of the answer types below, job.Info, or slices.
+	Do(ctx context.Context, peer Peer, access Access, req Request) (any, error)
+}
+
+// Code is what kind of error it was, for programs.
+type Code string
+
+// The codes, with the exit code that jobctl gives for each and the HTTP status of the answer.
+const (
+	BadRequest  Code = "bad_request" // 2, 400
+	Denied      Code = "denied"      // 1, 403
+	NoSuchJob   Code = "no_such_job" // 3, 404
+	NoProcess   Code = "no_process"  // 1, 404
+	Conflict    Code = "conflict"    // 1, 409
+	Timeout     Code = "timeout"     // 1, 408
+	Disabled    Code = "disabled"    // 1, 503
+	Busy        Code = "busy"        // 1, 429
+	Unavailable Code = "unavailable" // 1, 503
+	Internal    Code = "internal"    // 1, 500
+)
+
+// Error is an answer that says no, and what to do about it.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Error gives the message.
+func (e *Error) Error() string { return e.Message }
+
+// Errorf makes an Error.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// LoginRequest is a request of login.sock; the fields are the keys of docs/protocol.md.
+type LoginRequest struct {
+	Verb       string // open or close
+	User       string
+	UID        uint32
+	Service    string
+	TTY        string
+	RHost      string
+	RUser      string
+	Connection string
+	Auth       string
+	Nested     bool // a session inside a job is to be a job of its own
+}
+
+// LoginAnswer is the answer to open; for close it is empty.
+type LoginAnswer struct {
+	JID  job.JID
+	Mark bool // the session stands in a job that was there
+}
+
+// IDAnswer says which job a process is in.
+type IDAnswer struct {
+	PID      int32    `json:"pid"`
+	JID      *job.JID `json:"jid"` // null: in none
+	Seq      *uint32  `json:"seq"`
+	LoginJID *job.JID `json:"login_jid"`
+}
+
+// KillAnswer says what became of a job that was killed or signalled.
+type KillAnswer struct {
+	Signalled int        `json:"signalled"` // processes that a signal was sent to
+	Ended     int        `json:"ended"`     // of them, gone by now
+	Left      []KillLeft `json:"left"`      // still there
+	Refused   []KillLeft `json:"refused"`   // that the caller may not signal
+	Jobs      []job.JID  `json:"jobs"`      // the jobs it was about
+}
+
+// KillLeft is a process that was not killed, and why.
+type KillLeft struct {
+	PID   int32    `json:"pid"`
+	JID   job.JID  `json:"jid"`
+	Comm  job.Text `json:"comm"`
+	State job.Text `json:"state"`
+	Why   job.Text `json:"why"`
+}
+
+// StatusAnswer is how jobd is.
+type StatusAnswer struct {
+	Version       string            `json:"version"`
+	Host          string            `json:"host"`
+	HID           uint32            `json:"hid"`
+	BootID        string            `json:"boot_id"`
+	PID           int               `json:"pid"`
+	Started       time.Time         `json:"started"`
+	Engine        string            `json:"engine"`
+	EngineWhy     string            `json:"engine_why"`
+	Witnesses     []string          `json:"witnesses"`
+	Cgroup        string            `json:"cgroup"`
+	CgroupWhy     job.Text          `json:"cgroup_why"`
+	Drained       bool              `json:"drained"`
+	Jobs          map[job.State]int `json:"jobs"`
+	Members       int               `json:"members"`
+	Subscribers   []SubscriberInfo  `json:"subscribers"`
+	Events        map[string]uint64 `json:"events"`
+	EventsLost    uint64            `json:"events_lost"`
+	Unwitnessed   uint64            `json:"unwitnessed"`
+	Resyncs       uint64            `json:"resyncs"`
+	RecordsMissed uint64            `json:"records_missed"`
+	DegradedSince *time.Time        `json:"degraded_since"`
+	DegradedWhy   job.Text          `json:"degraded_why"`
+	Balance       job.Balance       `json:"balance"`
+	Store         StoreStatus       `json:"store"`
+}
+
+// SubscriberInfo is one subscriber of pnotify or one watcher.
+type SubscriberInfo struct {
+	Name      string `json:"name"`
+	Owner     string `json:"owner"`
+	Kind      string `json:"kind"` // watcher or subscriber
+	Processes *int   `json:"processes"`
+}
+
+// StoreStatus is how the books are.
+type StoreStatus struct {
+	Path       string     `json:"path"`
+	Bytes      int64      `json:"bytes"`
+	Queued     int        `json:"queued"`
+	Dropped    uint64     `json:"dropped"`
+	Errors     uint64     `json:"errors"`
+	LastError  job.Text   `json:"last_error"`
+	LastCommit *time.Time `json:"last_commit"`
+}
+
+// SelfcheckAnswer compares the table with the kernel.
+type SelfcheckAnswer struct {
+	OK          bool        `json:"ok"`
+	Balance     job.Balance `json:"balance"`
+	Differences []string    `json:"differences"`
+}
+
+// ChangeAnswer says which processes a change of membership took in.
+type ChangeAnswer struct {
+	JID       job.JID `json:"jid"`
+	Seq       uint32  `json:"seq"`
+	Processes []int32 `json:"processes"`
+}
+
+// AdoptAnswer lists the jobs that were made.
+type AdoptAnswer struct {
+	Jobs []ChangeAnswer `json:"jobs"`
+}

@@ -1,0 +1,182 @@
+package kernel
+
+import (
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Emit takes an event along. An error for a Clone means that the process is refused.
+type Emit func(*watch.Event) error
+
+// Connector is the engine that follows the kernel's process events: the proc connector for the life of tasks, the
+// taskstats exit records for what they used. Open it, and from one goroutine call Drain whenever Ready says so, and
+// before each command. It keeps the membership (a label for each process) as the bpf engine keeps it in the kernel.
+type Connector struct {
+	FS      FS
+	Cgroups *Cgroups
+	Log     *slog.Logger
+
+	events   *source
+	stats    *source
+	sentinel *sentinel
+	lin      *lineage
+	bench    *bench
+	gaps     gaps
+	stash    map[int32][]watch.Usage // exit records whose EXIT has not been read yet
+	delays   bool
+	ready    *readiness
+	self     int32
+
+	dropped  uint64 // by the socket, of process events
+	counts   Counts
+	scratch  watch.Event
+	lost     bool
+	clock    clocks
+	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
+	reported uint64 // losses that a Lost event has told of
+}
+
+// Counts is what the engine has seen and missed since it was opened.
+type Counts struct {
+	Lost            uint64 // process events
+	Resyncs         uint64 // scans of /proc after a loss
+	Unwitnessed     uint64 // processes whose creator nobody could tell
+	Witnessed       uint64 // ambiguous forks that a witness settled
+	Refused         uint64 // children killed because a subscriber refused them
+	RecordsLost     uint64 // exit records that the kernel dropped
+	RecordsMissed   uint64 // exits of members without a record
+	RecordsStray    uint64 // records without an exit
+	Malformed       uint64 // datagrams that could not be read
+	QueuedEvents    uint32 // bytes in the receive buffers at the last look
+	QueuedRecords   uint32
+	Processes       int // alive, of the whole host
+	AmbiguousParent int
+}
+
+// OpenConnector opens the sockets, then makes the first scan, so that nothing falls between: what queued meanwhile is
+// read by the first Drain.
+func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error) {
+	if err := initialNamespaces(string(fs)); err != nil {
+		return nil, err
+	}
+	c := &Connector{
+		FS: fs, Cgroups: cgroups, Log: log, self: int32(os.Getpid()),
+		lin: newLineage(), bench: newBench(), stash: make(map[int32][]watch.Usage),
+		delays: delayAccounting(fs),
+	}
+	var err error
+	if c.stats, err = dialTaskstats(); err != nil {
+		return nil, err
+	}
+	if c.events, err = dialConnector(); err == nil {
+		c.sentinel, err = newSentinel(func(pid int32) (testimony, bool) { return hear(fs, cgroups, pid) })
+	}
+	if err == nil {
+		err = c.scanFirst()
+	}
+	if err != nil {
+		c.closeSockets()
+		return nil, err
+	}
+	if c.ready, err = newReadiness(c.events); err != nil {
+		c.closeSockets()
+		return nil, err
+	}
+	go c.sentinel.run()
+	return c, nil
+}
+
+func delayAccounting(fs FS) bool {
+	b, err := os.ReadFile(string(fs) + "/sys/kernel/task_delayacct")
+	return err == nil && string(trimmed(b)) == "1"
+}
+
+// Close ends the engine. A Ready that somebody waits on is not answered any more.
+func (c *Connector) Close() {
+	c.ready.stop()
+	c.closeSockets()
+}
+
+func (c *Connector) closeSockets() {
+	if c.events != nil {
+		c.events.conn.Close()
+	}
+	if c.stats != nil {
+		c.stats.conn.Close()
+	}
+	if c.sentinel != nil {
+		c.sentinel.src.conn.Close()
+	}
+}
+
+// Ready says when there is something to drain, a few milliseconds after the first event of a burst came in.
+func (c *Connector) Ready() <-chan struct{} { return c.ready.c }
+
+// Existing yields every living process that the engine knows of.
+func (c *Connector) Existing() iter.Seq[watch.ID] {
+	return func(yield func(watch.ID) bool) {
+		for p := range c.lin.all() {
+			if !yield(p.id) {
+				return
+			}
+		}
+	}
+}
+
+// drainMost bounds one Drain, so that a storm that outruns the reader cannot keep commands waiting for ever.
+const drainMost = 1 << 16
+
+// Drain reads what has queued and emits it. Afterwards every event that the kernel had sent when it was called has been
+// emitted, unless there were more than drainMost.
+func (c *Connector) Drain(emit Emit) error {
+	c.clock = readClocks()
+	n := 0
+	err := c.events.each(func(b []byte) bool {
+		c.take(b, emit)
+		n++
+		return n < drainMost
+	})
+	if err != nil {
+		return fmt.Errorf("cannot read process events: %w", err)
+	}
+	if err := c.checkLoss(); err != nil {
+		return err
+	}
+	if c.lost && n < drainMost {
+		c.resync(emit)
+	}
+	c.dropStray()
+	c.ready.rearm()
+	return nil
+}
+
+// checkLoss asks both sockets for drops. A drop shows up as a gap in the sequence as well, as soon as its CPU sends again,
+// and a message that the kernel had no memory for as a gap only: so the larger of the two is what was lost.
+func (c *Connector) checkLoss() error {
+	dropped, queued, err := c.events.dropped()
+	if err != nil {
+		return fmt.Errorf("cannot tell whether events were lost: %w", err)
+	}
+	c.counts.QueuedEvents = queued
+	c.dropped += uint64(dropped)
+	c.counts.Lost = max(c.dropped, c.gaps.lost)
+	c.lost = c.lost || dropped > 0
+	records, queued, err := c.stats.dropped()
+	if err != nil {
+		return fmt.Errorf("cannot tell whether exit records were lost: %w", err)
+	}
+	c.counts.QueuedRecords = queued
+	c.counts.RecordsLost += uint64(records)
+	return nil
+}
+
+// Counts gives the engine's own figures.
+func (c *Connector) Counts() Counts {
+	n := c.counts
+	n.Processes, n.AmbiguousParent = len(c.lin.live), len(c.lin.marks)
+	return n
+}

@@ -1,0 +1,192 @@
+package kernel
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Label is the membership that an engine carries along for each process: the JID, 0 for none.
+type Label uint64
+
+// lineage is the connector engine's picture of every process: who is alive, which tasks make it up, whom it descends
+// from, and which label it inherited. It is what the bpf engine has in the kernel. Pure: it sees decoded events only.
+type lineage struct {
+	live   map[int32]*proc
+	ghosts map[int32][]*proc // pid used again before the EXIT of its former owner was read, oldest first
+	gen    uint32
+
+	marks  map[watch.ID]map[Label]int // parents of which a fork is ambiguous, and the labels that make it so
+	bounds map[Label][]watch.ID       // the marks that stand for a label
+
+	spare []*proc
+}
+
+// proc is one process.
+type proc struct {
+	id      watch.ID
+	parent  watch.ID // real_parent when it was forked
+	start   int64    // ns since boot (CLOCK_BOOTTIME), of its fork event, or from /proc
+	scanned bool     // found by a scan: its fork event may still come
+
+	label Label
+	since int64 // forks stamped before this are judged by …
+	prev  Label // … the label before
+	// undecided: the witness was gone before it could be read. It is in no job as far as anybody can say, and its
+	// children have to be asked one by one.
+	undecided bool
+
+	tids   []int32 // its tasks; nil while there is only the first
+	late   int     // exits of its former threads that an exec overtook
+	status int64   // of the first thread, when that exits before others
+	usage  *watch.Usage
+	missed bool // an exit record of one of its threads never came
+}
+
+func newLineage() *lineage {
+	return &lineage{
+		live: make(map[int32]*proc), ghosts: make(map[int32][]*proc),
+		marks: make(map[watch.ID]map[Label]int), bounds: make(map[Label][]watch.ID),
+	}
+}
+
+// add makes a process. One of the same pid that is still on the books becomes a ghost: EXIT is sent after exit_notify
+// (kernel/exit.c), so the pid may be used again before the EXIT arrives.
+func (l *lineage) add(pid int32, start int64) *proc {
+	if old := l.live[pid]; old != nil {
+		l.ghosts[pid] = append(l.ghosts[pid], old)
+	}
+	l.gen++
+	p := l.take()
+	p.id, p.start = watch.ID{PID: pid, Gen: l.gen}, start
+	l.live[pid] = p
+	return p
+}
+
+func (l *lineage) take() *proc {
+	if n := len(l.spare); n > 0 {
+		p := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return p
+	}
+	return new(proc)
+}
+
+// release gives a process that is gone back for reuse.
+func (l *lineage) release(p *proc) {
+	*p = proc{}
+	if len(l.spare) < 4096 {
+		l.spare = append(l.spare, p)
+	}
+}
+
+// fork makes the child process of the parent named by a fork event. The parent may be unknown (nil).
+// start is its start since boot, at the event's stamp.
+func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, parent *proc) {
+	parent = l.live[parentPID]
+	child = l.add(childPID, start)
+	if parent != nil {
+		child.parent = parent.id
+		child.label = parent.labelAt(at)
+	}
+	return child, parent
+}
+
+// thread adds a task to its process.
+func (l *lineage) thread(tgid, tid int32) *proc {
+	p := l.live[tgid]
+	if p == nil {
+		return nil
+	}
+	if p.tids == nil {
+		p.tids = append(p.tids, tgid)
+	}
+	if !slices.Contains(p.tids, tid) {
+		p.tids = append(p.tids, tid)
+	}
+	return p
+}
+
+// exec leaves a process with one task, which has its pid, whichever task called exec (fs/exec.c, de_thread). Exits of
+// the others that are still to come are expected, and do not count.
+func (l *lineage) exec(tgid int32) *proc {
+	p := l.live[tgid]
+	if p == nil || p.tids == nil {
+		return p
+	}
+	p.late += len(p.tids) - 1
+	p.tids = nil
+	p.status = 0
+	return p
+}
+
+// exit takes one task off the books. It gives the process it belonged to, nil when unknown, and whether that was its
+// last task: a first thread's exit is not the process's.
+func (l *lineage) exit(tgid, tid int32) (p *proc, gone bool) {
+	p = l.owner(tgid, tid)
+	if p == nil {
+		return nil, false
+	}
+	i := slices.Index(p.tids, tid)
+	switch {
+	case i < 0 && tid != tgid, tid == tgid && p.late > 0:
+		p.late = max(p.late-1, 0) // one of those that an exec overtook
+		return p, false
+	case p.tids == nil:
+		return p, true
+	case i >= 0:
+		p.tids = slices.Delete(p.tids, i, i+1)
+	}
+	return p, len(p.tids) == 0
+}
+
+// owner finds whose task exits: the oldest ghost of the pid that has it, else the living process.
+func (l *lineage) owner(tgid, tid int32) *proc {
+	for _, g := range l.ghosts[tgid] {
+		if g.tids == nil && tid == tgid || slices.Contains(g.tids, tid) {
+			return g
+		}
+	}
+	return l.live[tgid]
+}
+
+// remove takes a process that is gone off the books. The caller releases it when it is done with it.
+func (l *lineage) remove(p *proc) {
+	pid := p.id.PID
+	delete(l.marks, p.id)
+	if l.live[pid] == p {
+		delete(l.live, pid)
+		return
+	}
+	rest := slices.DeleteFunc(l.ghosts[pid], func(g *proc) bool { return g == p })
+	if len(rest) == 0 {
+		delete(l.ghosts, pid)
+	} else {
+		l.ghosts[pid] = rest
+	}
+}
+
+// all yields the living processes.
+func (l *lineage) all() iter.Seq[*proc] {
+	return func(yield func(*proc) bool) {
+		for _, p := range l.live {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// labelAt is the label that a fork stamped at mono goes by.
+func (p *proc) labelAt(mono int64) Label {
+	if mono < p.since {
+		return p.prev
+	}
+	return p.label
+}
+
+// setLabel changes what the process's forks from now on inherit.
+func (p *proc) setLabel(to Label, now int64) {
+	p.prev, p.label, p.since, p.undecided = p.label, to, now, false
+}

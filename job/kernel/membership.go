@@ -1,0 +1,85 @@
+package kernel
+
+import (
+	"fmt"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Attach gives a process, as it is now, a label: its forks from here on inherit it. The ancestors are marked, because
+// labels meet below them.
+func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
+	p := c.lin.live[id.PID]
+	if p == nil || p.id != id {
+		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
+	}
+	p.setLabel(label, now)
+	c.markAncestors(id, label)
+	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// Detach takes the label off a process. The marks stay for as long as the job that it left.
+func (c *Connector) Detach(id watch.ID, now int64) error {
+	p := c.lin.live[id.PID]
+	if p == nil || p.id != id {
+		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
+	}
+	old := p.label
+	p.setLabel(0, now)
+	c.markAncestors(id, old)
+	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// markAncestors marks those above a process where labels meet, and the process itself when it has children that stay
+// what they were.
+func (c *Connector) markAncestors(id watch.ID, label Label) {
+	var above []watch.ID
+	for _, pid := range c.FS.Ancestors(id.PID) {
+		if p := c.lin.live[pid]; p != nil {
+			above = append(above, p.id)
+		}
+	}
+	if p := c.lin.live[id.PID]; p != nil && c.lin.hasOtherChild(id, p.label) {
+		above = append(above, id)
+	}
+	c.lin.bound(label, above)
+}
+
+// Forget drops everything that is kept for a label: its job has ended.
+func (c *Connector) Forget(label Label) error {
+	c.lin.unbound(label)
+	c.bench.dismiss(label)
+	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// Testify makes a job's placement a witness for it, and names the witnesses: "cgroup", "audit", both or none.
+func (c *Connector) Testify(label Label, p job.Placement) string { return c.bench.call(label, p) }
+
+// Identify gives the identity of a living process by its pid.
+func (c *Connector) Identify(pid int32) (watch.ID, bool) {
+	p := c.lin.live[pid]
+	if p == nil {
+		return watch.ID{}, false
+	}
+	return p.id, true
+}
+
+// Alive reports whether the process is still on the books.
+func (c *Connector) Alive(id watch.ID) bool {
+	p := c.lin.live[id.PID]
+	return p != nil && p.id == id
+}
+
+// Children gives the living processes below one, itself first, as far as the engine saw them born or found them.
+func (c *Connector) Children(id watch.ID) []watch.ID {
+	below := make(map[watch.ID][]watch.ID)
+	for p := range c.lin.all() {
+		below[p.parent] = append(below[p.parent], p.id)
+	}
+	out := []watch.ID{id}
+	for i := 0; i < len(out); i++ {
+		out = append(out, below[out[i]]...)
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package kernel
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// Place makes the kernel hold a new job's point of entry: in a cgroup of its own where nobody has placed the process
+// before, else the place is only noted. It is done before the login is answered, so that whatever is forked afterwards
+// carries the mark.
+func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
+	st, err := c.FS.Stat(pid)
+	if err != nil {
+		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	p := job.Placement{POEStart: st.Start, Audit: c.FS.Session(pid)}
+	if c.Cgroups.Mount == "" {
+		return p, nil
+	}
+	place, err := c.FS.Cgroup(pid)
+	if err != nil {
+		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	if !c.Cgroups.Mine(place) {
+		p.Cgroup = place
+		if cpu, err := c.Cgroups.CPU(place); err == nil {
+			p.BaseCPU = &cpu.Total
+		}
+		return p, nil
+	}
+	if !c.Cgroups.CanMake() {
+		return p, nil
+	}
+	return p, c.ownCgroup(&p, pid, jid)
+}
+
+// ownCgroup puts the process into a new cgroup. With --cgroup auto a failure is no reason to refuse a login.
+func (c *Connector) ownCgroup(p *job.Placement, pid int32, jid job.JID) error {
+	place, err := c.Cgroups.Make(jid.Seq(), jid.String())
+	if err == nil && pid != 0 {
+		if err = c.Cgroups.Enter(place, pid); err != nil {
+			_ = c.Cgroups.Remove(place) // empty: nothing else can have entered it
+		}
+	}
+	switch {
+	case err == nil:
+		zero := int64(0)
+		p.Cgroup, p.Own, p.BaseCPU = place, true, &zero
+	case c.Cgroups.Mode == CgroupOwn:
+		return err
+	default:
+		c.Log.Warn("a job goes without a cgroup of its own", "jid", jid, "error", err)
+	}
+	return nil
+}
+
+// PlaceHeld makes the cgroup of a job that has no process yet.
+func (c *Connector) PlaceHeld(jid job.JID) (job.Placement, error) {
+	var p job.Placement
+	if !c.Cgroups.CanMake() {
+		return p, nil
+	}
+	return p, c.ownCgroup(&p, 0, jid)
+}
+
+// Join puts a further process where its job's kernel mark is, if it may be taken from where it is.
+func (c *Connector) Join(pid int32, p job.Placement) error {
+	if !p.Own {
+		return nil
+	}
+	place, err := c.FS.Cgroup(pid)
+	if err != nil {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	if place == p.Cgroup || !c.Cgroups.Mine(place) {
+		return nil
+	}
+	return c.Cgroups.Enter(p.Cgroup, pid)
+}
+
+// Leave takes a process out of its job's own cgroup, back to the root: else the cgroup would go on witnessing for a job
+// that it was taken out of.
+func (c *Connector) Leave(pid int32, p job.Placement) error {
+	if !p.Own {
+		return nil
+	}
+	place, err := c.FS.Cgroup(pid)
+	if err != nil || place != p.Cgroup {
+		return nil // gone, or placed elsewhere by somebody else
+	}
+	return c.Cgroups.Enter("/", pid)
+}
+
+// Unplace takes a job's cgroup away when the job has ended. The cgroup of a zombie's last parent can still be busy for a
+// moment: then it is to be tried again.
+func (c *Connector) Unplace(p job.Placement) error {
+	if !p.Own {
+		return nil
+	}
+	return c.Cgroups.Remove(p.Cgroup)
+}
+
+// CgroupCPU gives what the scheduler charged to a job since it was opened. ok is false where no cgroup can say.
+func (c *Connector) CgroupCPU(p job.Placement) (cpu CPU, ok bool) {
+	if p.Cgroup == "" || p.BaseCPU == nil || c.Cgroups.Mount == "" {
+		return CPU{}, false
+	}
+	cpu, err := c.Cgroups.CPU(p.Cgroup)
+	if err != nil || cpu.Total < *p.BaseCPU {
+		return CPU{}, false
+	}
+	if *p.BaseCPU > 0 { // user and system have no base line of their own
+		return CPU{Total: cpu.Total - *p.BaseCPU, User: -1, System: -1}, true
+	}
+	return cpu, true
+}
+
+// LogindSession reads the session's id off the name of its scope (systemd's session-ID.scope), which logind gave it.
+func LogindSession(cgroup string) string {
+	for p := cgroup; len(p) > 1; p = path.Dir(p) {
+		name, ok := strings.CutPrefix(path.Base(p), "session-")
+		if id, scope := strings.CutSuffix(name, ".scope"); ok && scope {
+			return id
+		}
+	}
+	return ""
+}

@@ -1,0 +1,189 @@
+package kernel
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// FS is a mounted procfs. Each method names the file that it reads (proc(5)).
+type FS string
+
+// Proc is where procfs is mounted.
+const Proc FS = "/proc"
+
+// ErrGone is a process that is not there any more.
+var ErrGone = errors.New("no such process")
+
+// ticksPerSecond is USER_HZ: what /proc counts in is 100 a second on every architecture that Go runs on, whatever HZ is.
+const ticksPerSecond = 100
+
+// noSession is what an audit session or login uid reads while it is not set (linux/audit.h).
+const noSession = 1<<32 - 1
+
+// Stat is the part of /proc/PID/stat that is used.
+type Stat struct {
+	PID, PPID int32
+	Comm      string
+	State     byte
+	Utime     uint64 // clock ticks, of every thread, those that exited too
+	Stime     uint64
+	Threads   int
+	Start     uint64 // clock ticks since boot
+	RSS       int64  // pages
+}
+
+// read reads a small file whole. A process that has gone is ErrGone, whichever way the kernel says it.
+func (fs FS) read(pid int32, name string) ([]byte, error) {
+	b, err := os.ReadFile(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return nil, ErrGone
+	}
+	return b, err
+}
+
+// Stat reads /proc/PID/stat.
+func (fs FS) Stat(pid int32) (Stat, error) {
+	b, err := fs.read(pid, "stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	return parseStat(b)
+}
+
+// parseStat takes /proc/PID/stat apart. The name may hold spaces and brackets: the last bracket ends it.
+func parseStat(b []byte) (Stat, error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 2 || end < open {
+		return Stat{}, errors.New("cannot read stat: no name in brackets")
+	}
+	f := strings.Fields(string(b[end+1:]))
+	const need = 22 // through rss, field 24 of the file
+	if len(f) < need || len(f[0]) != 1 {
+		return Stat{}, fmt.Errorf("cannot read stat: %d fields", len(f))
+	}
+	pid, err := strconv.ParseInt(strings.TrimSpace(string(b[:open])), 10, 32)
+	s := Stat{PID: int32(pid), Comm: string(b[open+1 : end]), State: f[0][0]}
+	number := func(i int) (v uint64) {
+		if err == nil {
+			v, err = strconv.ParseUint(f[i-3], 10, 64) // i as proc(5) counts fields
+		}
+		return v
+	}
+	s.PPID, s.Utime, s.Stime = int32(number(4)), number(14), number(15)
+	s.Threads, s.Start, s.RSS = int(number(20)), number(22), int64(number(24))
+	if err != nil {
+		return Stat{}, fmt.Errorf("cannot read stat: %w", err)
+	}
+	return s, nil
+}
+
+// Dead reports a process whose last task has exited: a zombie, unless threads live on behind a first one that exited.
+func (s Stat) Dead() bool { return (s.State == 'Z' || s.State == 'X') && s.Threads <= 1 }
+
+// PIDs lists the processes.
+func (fs FS) PIDs() ([]int32, error) { return numbers(string(fs)) }
+
+// Tasks lists the threads of a process, /proc/PID/task.
+func (fs FS) Tasks(pid int32) ([]int32, error) {
+	return numbers(string(fs) + "/" + strconv.Itoa(int(pid)) + "/task")
+}
+
+func numbers(dir string) ([]int32, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int32, 0, len(names))
+	for _, n := range names {
+		if v, err := strconv.ParseInt(n, 10, 32); err == nil {
+			out = append(out, int32(v))
+		}
+	}
+	return out, nil
+}
+
+// Cgroup reads the process's place in the v2 hierarchy from /proc/PID/cgroup: the line 0::/path.
+func (fs FS) Cgroup(pid int32) (string, error) {
+	b, err := fs.read(pid, "cgroup")
+	if err != nil {
+		return "", err
+	}
+	return parseCgroup(b), nil
+}
+
+func parseCgroup(b []byte) string {
+	for line := range strings.Lines(string(b)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSuffix(strings.TrimSuffix(path, "\n"), " (deleted)")
+		}
+	}
+	return ""
+}
+
+// Session reads the audit session id, /proc/PID/sessionid; nil while it is not set or the kernel keeps none.
+func (fs FS) Session(pid int32) *uint32 { return fs.auditNumber(pid, "sessionid") }
+
+// LoginUID reads /proc/PID/loginuid; nil while it is not set.
+func (fs FS) LoginUID(pid int32) *uint32 { return fs.auditNumber(pid, "loginuid") }
+
+func (fs FS) auditNumber(pid int32, name string) *uint32 {
+	b, err := fs.read(pid, name)
+	if err != nil {
+		return nil
+	}
+	v, err := strconv.ParseUint(string(trimmed(b)), 10, 32)
+	if err != nil || v == noSession || name == "sessionid" && v == 0 {
+		return nil
+	}
+	n := uint32(v)
+	return &n
+}
+
+func trimmed(b []byte) []byte { return bytes.TrimSpace(b) }
+
+// Ancestors gives the parents of a process, nearest first, through pid 1. It stops where one is gone.
+func (fs FS) Ancestors(pid int32) []int32 {
+	var out []int32
+	for range 4096 {
+		s, err := fs.Stat(pid)
+		if err != nil || s.PPID == 0 {
+			break
+		}
+		out = append(out, s.PPID)
+		pid = s.PPID
+	}
+	if len(out) == 0 || out[len(out)-1] != 1 {
+		out = append(out, 1)
+	}
+	return out
+}
+
+// BootID reads the id of this boot.
+func (fs FS) BootID() (string, error) {
+	b, err := os.ReadFile(string(fs) + "/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("cannot tell the boot: %w", err)
+	}
+	return string(trimmed(b)), nil
+}
+
+// sameLink reports whether a link below /proc/PID reads as it does for this process.
+func sameLink(fs FS, pid int32, name string) bool {
+	mine, err := os.Readlink(string(fs) + "/self/" + name)
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
+	return err == nil && theirs == mine
+}

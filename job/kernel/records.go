@@ -1,0 +1,88 @@
+package kernel
+
+import "github.com/jobd-project/jobd/job/watch"
+
+// account finds the exit record of one task and adds it to its process. The record of a process that nobody is
+// interested in is read past.
+func (c *Connector) account(p *proc, tid int32, wanted bool) {
+	u, ok := c.record(tid, wanted)
+	switch {
+	case !wanted:
+	case !ok:
+		p.missed = true
+		c.counts.RecordsMissed++
+	case p.usage == nil:
+		p.usage = &u
+	default:
+		p.usage.Add(&u)
+	}
+}
+
+// record gives the exit record of a task. It is sent before the EXIT event (kernel/exit.c), so it is in the queue, or was
+// read past on the way to another's.
+func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
+	if list := c.stash[tid]; len(list) > 0 {
+		u = list[0]
+		if len(list) == 1 {
+			delete(c.stash, tid)
+		} else {
+			c.stash[tid] = list[1:]
+		}
+		return u, true
+	}
+	err := c.stats.each(func(b []byte) bool {
+		r, found := findExitRecord(b)
+		switch {
+		case !found:
+			return true
+		case r.tid != tid:
+			c.stash[r.tid] = append(c.stash[r.tid], decodeTaskstats(r.stats, c.delays))
+			return true
+		}
+		if wanted {
+			u = decodeTaskstats(r.stats, c.delays)
+		}
+		ok = true
+		return false
+	})
+	if err != nil {
+		c.counts.Malformed++
+	}
+	return u, ok
+}
+
+// stashAll reads every record that is queued, so that those of processes whose EXIT was lost are not.
+func (c *Connector) stashAll() {
+	err := c.stats.each(func(b []byte) bool {
+		if r, ok := findExitRecord(b); ok {
+			c.stash[r.tid] = append(c.stash[r.tid], decodeTaskstats(r.stats, c.delays))
+		}
+		return true
+	})
+	if err != nil {
+		c.counts.Malformed++
+	}
+}
+
+// stashed adds the records of a process whose exits were lost, as far as they came through.
+func (c *Connector) stashed(p *proc) {
+	tids := p.tids
+	if tids == nil {
+		tids = []int32{p.id.PID}
+	}
+	for _, tid := range tids {
+		c.account(p, tid, true)
+	}
+}
+
+// strayMost is how many records may wait for their EXIT. It is sent microseconds after its record: what waits longer
+// belongs to an exit from before the engine listened, or to a lost one.
+const strayMost = 1 << 16
+
+// dropStray forgets records that will not be asked for any more.
+func (c *Connector) dropStray() {
+	if len(c.stash) > strayMost {
+		c.counts.RecordsStray += uint64(len(c.stash))
+		clear(c.stash)
+	}
+}

@@ -1,0 +1,72 @@
+package kernel
+
+import (
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Found is what is left of a job that was open when jobd last wrote it down.
+type Found struct {
+	POE     watch.ID // zero: it has gone
+	Members []watch.ID
+}
+
+// Recover finds the members of jobs that were open before jobd was started: its point of entry by pid and start time,
+// the others by their witnesses, and whatever descends from those. Nothing older than this jobd can have been read by
+// then; forks that wait in the queue inherit what is found here.
+func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
+	entries := make(map[job.Known]job.JID)
+	out := make(map[job.Known]bool)
+	for _, s := range open {
+		c.Testify(Label(s.JID), s.Placement)
+		entries[job.Known{PID: s.POE, Start: s.Placement.POEStart}] = s.JID
+		for _, k := range s.Placement.Detached {
+			out[k] = true
+		}
+	}
+	list, err := c.scan()
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[job.JID]Found)
+	for _, s := range list {
+		p := c.lin.live[s.PID]
+		if p == nil || !sameStart(p.start, s.Start) || out[job.Known{PID: s.PID, Start: s.Start}] || s.PID == c.self {
+			continue
+		}
+		poe, isPOE := entries[job.Known{PID: s.PID, Start: s.Start}]
+		label := c.whose(s, Label(poe))
+		if label == 0 {
+			continue
+		}
+		p.label, p.since = label, 0
+		f := found[job.JID(label)]
+		f.Members = append(f.Members, p.id)
+		if isPOE {
+			f.POE = p.id
+		}
+		found[job.JID(label)] = f
+	}
+	for jid, f := range found {
+		for _, id := range f.Members {
+			c.markAncestors(id, Label(jid))
+		}
+	}
+	return found, c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// whose says whose a process is that was there before jobd: by its witnesses, by being a job's POE, by its parent.
+func (c *Connector) whose(s seen, poe Label) Label {
+	if heard, ok := hear(c.FS, c.Cgroups, s.PID); ok {
+		if label := c.bench.judge(heard); label != 0 {
+			return label
+		}
+	}
+	if poe != 0 {
+		return poe
+	}
+	if parent := c.lin.live[s.PPID]; parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}) {
+		return parent.label
+	}
+	return 0
+}

@@ -1,0 +1,180 @@
+package kernel
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// clocks is what the two clocks said at one moment. Events are stamped with CLOCK_MONOTONIC, start times in /proc with
+// CLOCK_BOOTTIME, which goes on while the host sleeps.
+type clocks struct {
+	mono, boot int64
+}
+
+func readClocks() clocks {
+	var m, b unix.Timespec
+	// Neither call can fail for these clocks (clock_gettime(2)).
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &m)
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &b)
+	return clocks{m.Nano(), b.Nano()}
+}
+
+// bootTime turns an event's stamp into time since boot.
+func (c clocks) bootTime(mono int64) int64 { return mono + c.boot - c.mono }
+
+// nsPerTick is what field 22 of /proc/PID/stat counts in.
+const nsPerTick = int64(time.Second) / ticksPerSecond
+
+// startSlack is how far a start time read from /proc may be from the stamp of the fork event: the tick that it is cut
+// to, and the way from one to the other in copy_process.
+const startSlack = 3 * nsPerTick
+
+// sameStart reports whether a process of the table can be the one that /proc shows under its pid.
+func sameStart(bootNS int64, ticks uint64) bool {
+	d := bootNS - int64(ticks)*nsPerTick
+	return -startSlack < d && d < startSlack
+}
+
+// seen is a process as a scan found it.
+type seen struct {
+	Stat
+	tids []int32 // only when it has several
+}
+
+// scan reads every process in /proc, oldest first, so that a parent comes before its children. Those that exit meanwhile
+// are left out: their events tell.
+func (c *Connector) scan() ([]seen, error) {
+	pids, err := c.FS.PIDs()
+	if err != nil {
+		return nil, fmt.Errorf("cannot scan %s: %w", c.FS, err)
+	}
+	if !slices.Contains(pids, c.self) || !slices.Contains(pids, 1) {
+		return nil, fmt.Errorf("cannot scan %s: the list lacks jobd itself or pid 1", c.FS)
+	}
+	out := make([]seen, 0, len(pids))
+	for _, pid := range pids {
+		st, err := c.FS.Stat(pid)
+		if errors.Is(err, ErrGone) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot scan process %d: %w", pid, err)
+		}
+		if st.Dead() {
+			continue
+		}
+		s := seen{Stat: st}
+		if st.Threads > 1 {
+			if s.tids, err = c.FS.Tasks(pid); err != nil {
+				s.tids = nil
+			}
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b seen) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID)) })
+	return out, nil
+}
+
+// scanFirst fills the table with what lives already.
+func (c *Connector) scanFirst() error {
+	list, err := c.scan()
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		c.found(s)
+	}
+	c.scanned = readClocks().mono
+	return nil
+}
+
+// found adds a process that a scan found. Its fork event may still be in the queue.
+func (c *Connector) found(s seen) *proc {
+	p := c.lin.add(s.PID, int64(s.Start)*nsPerTick)
+	p.scanned, p.tids = true, s.tids
+	if parent := c.lin.live[s.PPID]; parent != nil {
+		p.parent = parent.id
+	}
+	return p
+}
+
+// resync makes the table true again after a loss: it compares it with /proc. What is gone from there is freed, with the
+// exit records that came through; what is new there is settled by its witnesses, else by its parent. All of it is marked
+// as inferred.
+func (c *Connector) resync(emit Emit) {
+	c.lost = false
+	c.counts.Resyncs++
+	e := watch.Event{Kind: watch.Lost, Mono: c.clock.mono, Value: int64(c.counts.Lost - c.reported), Valid: true, Inferred: true}
+	c.reported = c.counts.Lost
+	c.emit(&e, emit)
+	list, err := c.scan()
+	if err != nil {
+		c.lost = true // try again with the next burst
+		c.Log.Error("cannot make good a loss of events", "error", err)
+		return
+	}
+	c.stashAll()
+	c.scanned = readClocks().mono
+	alive := make(map[int32]*seen, len(list))
+	for i := range list {
+		alive[list[i].PID] = &list[i]
+	}
+	c.bury(alive, emit)
+	for i := range list {
+		if c.lin.live[list[i].PID] == nil {
+			c.welcome(list[i], emit)
+		}
+	}
+	clear(c.stash)
+}
+
+// bury frees what the scan did not find, and brings the rest's threads up to date.
+func (c *Connector) bury(alive map[int32]*seen, emit Emit) {
+	var gone []*proc
+	for _, ghosts := range c.lin.ghosts {
+		gone = append(gone, ghosts...)
+	}
+	for pid, p := range c.lin.live {
+		s := alive[pid]
+		if s == nil || !sameStart(p.start, s.Start) {
+			gone = append(gone, p)
+			continue
+		}
+		p.tids, p.late = s.tids, 0
+	}
+	for _, p := range gone {
+		c.stashed(p)
+		c.free(p, c.clock.mono, 0, false, true, emit)
+	}
+}
+
+// welcome takes in a process whose fork was lost.
+func (c *Connector) welcome(s seen, emit Emit) {
+	p := c.found(s)
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
+	parent := c.lin.live[s.PPID]
+	heard, ok := hear(c.FS, c.Cgroups, s.PID)
+	switch label := c.bench.judge(heard); {
+	case ok && label != 0:
+		p.label = label
+		if creator := c.lin.creator(p, label); creator != nil {
+			e.Parent = creator.id
+		}
+	case parent == nil:
+	case c.lin.ambiguous(parent) && !c.bench.reliable(c.lin.marks[parent.id]):
+		p.undecided = true
+		c.counts.Unwitnessed++
+	case parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}):
+		p.label, e.Parent = parent.label, parent.id
+	}
+	if err := emit(&e); err != nil {
+		c.refuse(p, err)
+	}
+}

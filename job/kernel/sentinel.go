@@ -1,0 +1,125 @@
+package kernel
+
+import (
+	"math/bits"
+	"sync"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/net/bpf"
+)
+
+// sentinel hears the forks that are ambiguous, on a socket of its own, and nothing else: a filter in the kernel passes
+// only forks that name a marked parent. So it can read the child's witnesses at once, while everything else is still
+// read in bursts. It only reads and remembers; the engine's drain decides.
+type sentinel struct {
+	src  *source
+	hear func(pid int32) (testimony, bool)
+
+	mu    sync.Mutex
+	heard map[sentinelKey]testimony
+	seen  uint64
+}
+
+// sentinelKey finds the same fork event on both sockets: the stamp is the message's own.
+type sentinelKey struct {
+	pid  int32
+	time int64
+}
+
+// sentinelKeep is how many testimonies may wait for the drain before the oldest are of no use any more.
+const sentinelKeep = 1 << 16
+
+func newSentinel(hear func(int32) (testimony, bool)) (*sentinel, error) {
+	filter, err := forkFilter(nil)
+	if err != nil {
+		return nil, err
+	}
+	src, err := dialConnector(func(c *netlink.Conn) error { return c.SetBPF(filter) })
+	if err != nil {
+		return nil, err
+	}
+	return &sentinel{src: src, hear: hear, heard: make(map[sentinelKey]testimony)}, nil
+}
+
+// watch tells the kernel which parents' forks to pass.
+func (s *sentinel) watch(parents []int32) error {
+	filter, err := forkFilter(parents)
+	if err != nil {
+		return err
+	}
+	return s.src.conn.SetBPF(filter)
+}
+
+// run reads until the socket is closed.
+func (s *sentinel) run() {
+	for s.src.wait() == nil {
+		err := s.src.each(func(b []byte) bool {
+			if ev, err := decodeProcEvent(b); err == nil && ev.what == procEventFork {
+				s.ask(ev.c, ev.time)
+			}
+			return true
+		})
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *sentinel) ask(pid int32, at int64) {
+	t, ok := s.hear(pid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen++
+	if !ok {
+		return
+	}
+	if len(s.heard) >= sentinelKeep {
+		clear(s.heard)
+	}
+	s.heard[sentinelKey{pid, at}] = t
+}
+
+// take gives what was heard of a fork, once.
+func (s *sentinel) take(pid int32, at int64) (testimony, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := sentinelKey{pid, at}
+	t, ok := s.heard[k]
+	delete(s.heard, k)
+	return t, ok
+}
+
+// filterMost is how many parents a filter has room for: two instructions of 8 bytes each, within the 20 KiB that
+// net.core.optmem_max allowed before Linux 6.9. With more
+// than that every fork of a new process passes.
+const filterMost = 1000
+
+// forkFilter passes acknowledgements and the forks of new processes whose parent_tgid is one of parents. Classic BPF
+// loads in network order; the messages are in the host's, so constants are turned round.
+func forkFilter(parents []int32) ([]bpf.RawInstruction, error) {
+	swap := func(v int32) uint32 { return bits.ReverseBytes32(uint32(v)) }
+	const whole, none = 1 << 16, 0
+	prog := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: offWhat, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: procEventNone, SkipTrue: 1},
+		bpf.RetConstant{Val: whole},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: swap(procEventFork), SkipTrue: 1},
+		bpf.RetConstant{Val: none},
+		bpf.LoadAbsolute{Off: offData + 8, Size: 4}, // child_pid
+		bpf.TAX{},
+		bpf.LoadAbsolute{Off: offData + 12, Size: 4}, // child_tgid
+		bpf.JumpIfX{Cond: bpf.JumpEqual, SkipTrue: 1},
+		bpf.RetConstant{Val: none},                  // a thread
+		bpf.LoadAbsolute{Off: offData + 4, Size: 4}, // parent_tgid
+	}
+	last := uint32(none)
+	if len(parents) > filterMost {
+		parents, last = nil, whole
+	}
+	for _, pid := range parents {
+		prog = append(prog,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: swap(pid), SkipTrue: 1},
+			bpf.RetConstant{Val: whole})
+	}
+	return bpf.Assemble(append(prog, bpf.RetConstant{Val: last}))
+}

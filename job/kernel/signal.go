@@ -1,0 +1,89 @@
+package kernel
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Handle is a process that can be signalled without a doubt about which one it is: a pidfd (pidfd_open(2)).
+type Handle struct {
+	ID watch.ID
+	fd int
+}
+
+// Open opens handles for processes. A pid may be used again between the last event that was read and the opening of
+// its pidfd; so afterwards drain has to bring the table up to date, and the handles of those that are not alive by then
+// are closed. What remains is what it was asked for.
+func (c *Connector) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
+	var out []Handle
+	for _, id := range ids {
+		if fd, err := unix.PidfdOpen(int(id.PID), 0); err == nil {
+			out = append(out, Handle{ID: id, fd: fd})
+		}
+	}
+	if err := drain(); err != nil {
+		closeAll(out)
+		return nil, err
+	}
+	sure := out[:0]
+	for _, h := range out {
+		if c.Alive(h.ID) {
+			sure = append(sure, h)
+		} else {
+			h.Close()
+		}
+	}
+	return sure, nil
+}
+
+func closeAll(hs []Handle) {
+	for _, h := range hs {
+		h.Close()
+	}
+}
+
+// Close gives the descriptor back.
+func (h Handle) Close() { unix.Close(h.fd) }
+
+// Signal sends a signal. A process that has gone meanwhile is ErrGone.
+func (h Handle) Signal(sig unix.Signal) error {
+	err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return ErrGone
+	}
+	if err != nil {
+		return fmt.Errorf("cannot signal process %d: %w", h.ID.PID, err)
+	}
+	return nil
+}
+
+// MaySignal reports whether kill(2) would let a process of uid signal pid: its real or saved uid has to be the same.
+// Without CAP_KILL, and but for SIGCONT within a session, that is the whole rule.
+func (fs FS) MaySignal(uid uint32, pid int32) bool {
+	b, err := fs.read(pid, "status")
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(b) {
+		rest, ok := bytes.CutPrefix(line, []byte("Uid:"))
+		if !ok {
+			continue
+		}
+		f := bytes.Fields(rest) // real, effective, saved, file system
+		want := strconv.FormatUint(uint64(uid), 10)
+		return len(f) >= 3 && (string(f[0]) == want || string(f[2]) == want)
+	}
+	return false
+}
+
+// InitialUser reports whether a process is in the initial user namespace: uid 0 of another one is not root here, though
+// SO_PEERCRED says 0.
+func (fs FS) InitialUser(pid int32) bool {
+	return sameLink(fs, pid, "ns/user")
+}

@@ -1,0 +1,173 @@
+package kernel
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// take handles one datagram.
+func (c *Connector) take(b []byte, emit Emit) {
+	ev, err := decodeProcEvent(b)
+	if err != nil {
+		c.counts.Malformed++
+		return
+	}
+	if ev.what == procEventNone {
+		return
+	}
+	if c.gaps.see(&ev) > 0 {
+		c.lost = true
+	}
+	switch ev.what {
+	case procEventFork:
+		c.fork(&ev, emit)
+	case procEventExec:
+		c.lin.exec(ev.b)
+		c.plain(watch.Exec, &ev, emit)
+	case procEventUID:
+		c.plain(watch.UID, &ev, emit)
+	case procEventGID:
+		c.plain(watch.GID, &ev, emit)
+	case procEventExit:
+		c.exit(&ev, emit)
+	}
+}
+
+// event gives the scratch event, cleared. Events are only valid during the dispatch, so that one is enough.
+func (c *Connector) event(kind watch.Kind, p *proc, tid int32, at int64) *watch.Event {
+	c.scratch = watch.Event{Kind: kind, Proc: p.id, TID: tid, Mono: at}
+	return &c.scratch
+}
+
+func (c *Connector) plain(kind watch.Kind, ev *procEvent, emit Emit) {
+	p := c.lin.live[ev.b]
+	if p == nil {
+		return
+	}
+	e := c.event(kind, p, ev.a, ev.time)
+	if kind != watch.Exec {
+		e.Real, e.Value, e.Valid = int64(uint32(ev.c)), int64(uint32(ev.d)), true
+	}
+	c.emit(e, emit)
+}
+
+func (c *Connector) emit(e *watch.Event, emit Emit) {
+	if err := emit(e); err != nil {
+		c.Log.Warn("a watcher failed", "event", e.Kind.String(), "pid", e.Proc.PID, "error", err)
+	}
+}
+
+// fork: a new process, or a new thread of one.
+func (c *Connector) fork(ev *procEvent, emit Emit) {
+	parentTGID, tid, tgid := ev.b, ev.c, ev.d
+	if tid != tgid {
+		if p := c.lin.thread(tgid, tid); p != nil {
+			e := c.event(watch.Clone, p, tid, ev.time)
+			e.Thread, e.Parent = true, p.parent
+			c.emit(e, emit)
+		}
+		return
+	}
+	if p := c.lin.live[tid]; p != nil && p.scanned && ev.time <= c.scanned && sameStart(p.start, uint64(c.clock.bootTime(ev.time)/nsPerTick)) {
+		p.scanned = false // the scan was faster than the queue
+		return
+	}
+	child, parent := c.lin.fork(parentTGID, tid, c.clock.bootTime(ev.time), ev.time)
+	e := watch.Event{Kind: watch.Clone, Proc: child.id, TID: tid, Mono: ev.time}
+	if parent != nil {
+		e.Parent = parent.id
+	}
+	if c.lin.ambiguous(parent) {
+		e.Parent, e.Inferred = c.settle(child, parent, ev.time)
+	}
+	c.scratch = e
+	if err := emit(&c.scratch); err != nil {
+		c.refuse(child, err)
+	}
+}
+
+// settle asks the witness whose an ambiguous child is. It gives whom the child inherits from, and whether that is
+// another than the event named.
+func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
+	heard, ok := c.sentinel.take(child.id.PID, at)
+	if !ok {
+		heard, ok = hear(c.FS, c.Cgroups, child.id.PID)
+	}
+	label := c.bench.judge(heard)
+	switch {
+	case ok && label == child.label:
+		return parent.id, false
+	case ok && label != 0:
+		if creator := c.lin.creator(child, label); creator != nil {
+			c.counts.Witnessed++
+			child.label = label
+			return creator.id, true
+		}
+	case ok && c.bench.reliable(c.lin.marks[parent.id]) && (child.label == 0 || c.bench.reliable(map[Label]int{child.label: 1})):
+		child.label = 0 // every job here has a witness, and none of them was heard
+		return watch.ID{}, false
+	}
+	c.counts.Unwitnessed++
+	if child.label != 0 && ok {
+		return parent.id, false // nobody can say more than the event did
+	}
+	child.label, child.undecided = 0, true
+	return watch.ID{}, false
+}
+
+// refuse kills a child that a subscriber does not want to live. It has run already: a refusal by callback is late.
+func (c *Connector) refuse(p *proc, why error) {
+	if !errors.Is(why, watch.ErrRefuse) {
+		c.Log.Warn("a watcher failed", "event", "clone", "pid", p.id.PID, "error", why)
+		return
+	}
+	c.counts.Refused++
+	fd, err := unix.PidfdOpen(int(p.id.PID), 0)
+	if err != nil {
+		return // gone already
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		c.Log.Warn("cannot kill a refused process", "pid", p.id.PID, "error", err)
+	}
+}
+
+// exit: one task has exited; with the last one the process is gone.
+func (c *Connector) exit(ev *procEvent, emit Emit) {
+	tid, tgid, status := ev.a, ev.b, int64(uint32(ev.c))
+	owner := c.lin.owner(tgid, tid)
+	wanted := owner != nil && (owner.label != 0 || owner.undecided)
+	c.account(owner, tid, wanted)
+	p, gone := c.lin.exit(tgid, tid)
+	if p == nil {
+		return
+	}
+	e := c.event(watch.Exit, p, tid, ev.time)
+	e.Value, e.Valid = status, true
+	c.emit(e, emit)
+	if !gone {
+		if tid == tgid {
+			p.status = status
+		}
+		return
+	}
+	if status == 0 {
+		status = p.status
+	}
+	c.free(p, ev.time, status, true, false, emit)
+}
+
+// free: a process is gone. Its usage is handed over for good.
+func (c *Connector) free(p *proc, at, status int64, valid, inferred bool, emit Emit) {
+	c.lin.remove(p)
+	e := c.event(watch.Free, p, p.id.PID, at)
+	e.Value, e.Valid, e.Inferred = status, valid, inferred
+	if !p.missed {
+		e.Usage = p.usage
+	}
+	c.emit(e, emit)
+	c.lin.release(p)
+}

@@ -1,0 +1,121 @@
+package kernel
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// testimony is what the kernel itself had a process inherit, as read while it was alive.
+type testimony struct {
+	cgroup string
+	audit  *uint32
+}
+
+// hear reads a process's witnesses. ok is false when it is gone.
+func hear(fs FS, cgroups *Cgroups, pid int32) (t testimony, ok bool) {
+	place, err := fs.Cgroup(pid)
+	if err != nil {
+		return t, false
+	}
+	if cgroups.Mount != "" {
+		t.cgroup = place
+	}
+	t.audit = fs.Session(pid)
+	return t, true
+}
+
+// bench is where witnesses are confronted with the jobs they can speak for. A cgroup or an audit session that several
+// jobs share decides nothing.
+type bench struct {
+	mu      sync.Mutex // the sentinel asks from its own goroutine
+	cgroups map[string][]Label
+	audits  map[uint32][]Label
+	sure    map[Label]bool // has a witness of its own
+}
+
+func newBench() *bench {
+	return &bench{cgroups: make(map[string][]Label), audits: make(map[uint32][]Label), sure: make(map[Label]bool)}
+}
+
+// call makes the marks of a placement speak for a label. It says which of them can now: "cgroup", "audit", both or none.
+func (b *bench) call(label Label, p job.Placement) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var names []string
+	if p.Cgroup != "" && p.Cgroup != "/" {
+		b.cgroups[p.Cgroup] = append(b.cgroups[p.Cgroup], label)
+		if len(b.cgroups[p.Cgroup]) == 1 {
+			names = append(names, "cgroup")
+		}
+	}
+	if p.Audit != nil {
+		b.audits[*p.Audit] = append(b.audits[*p.Audit], label)
+		if len(b.audits[*p.Audit]) == 1 {
+			names = append(names, "audit")
+		}
+	}
+	b.sure[label] = len(names) > 0
+	return strings.Join(names, ",")
+}
+
+// dismiss forgets what spoke for a label.
+func (b *bench) dismiss(label Label) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.sure, label)
+	for place, labels := range b.cgroups {
+		if labels = without(labels, label); len(labels) == 0 {
+			delete(b.cgroups, place)
+		} else {
+			b.cgroups[place] = labels
+		}
+	}
+	for id, labels := range b.audits {
+		if labels = without(labels, label); len(labels) == 0 {
+			delete(b.audits, id)
+		} else {
+			b.audits[id] = labels
+		}
+	}
+}
+
+func without(labels []Label, label Label) []Label {
+	var out []Label
+	for _, l := range labels {
+		if l != label {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// judge says whose a process is by its testimony: a label, or 0 for nobody's that is known here. The cgroup goes before
+// the audit session: a user cannot leave the one without root, and the other may be set anew by whoever has
+// CAP_AUDIT_CONTROL.
+func (b *bench) judge(t testimony) Label {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if labels := b.cgroups[t.cgroup]; len(labels) == 1 {
+		return labels[0]
+	}
+	if t.audit != nil {
+		if labels := b.audits[*t.audit]; len(labels) == 1 {
+			return labels[0]
+		}
+	}
+	return 0
+}
+
+// reliable reports whether every one of these labels has a witness: then one that names none of them means none.
+func (b *bench) reliable(labels map[Label]int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for l := range labels {
+		if l != 0 && !b.sure[l] {
+			return false
+		}
+	}
+	return true
+}
