@@ -98,8 +98,8 @@ func (t *Table) Effects() []Effect {
 
 // Reserve lets the table give the sequence numbers from first up to limit-1. They must be on disk as used before.
 func (t *Table) Reserve(first, limit uint32) {
-	if t.next < first {
-		t.next = first
+	if first != t.limit {
+		t.next = first // not the block that follows on
 	}
 	t.limit = limit
 }

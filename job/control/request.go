@@ -40,8 +40,8 @@ const (
 // Access says who may use a verb. What of it a caller gets to see is the backend's to decide by the caller's uid.
 type Access uint8
 
-// Anyone: everybody who can connect. Owner: whose job it is, root and the admin group. Root: uid 0 of the initial user
-// namespace, and the admin group where AdminToo says so.
+// Anyone: everybody who can connect. Owner: whose job it is, root and the admin group. Root: uid 0 of jobd's own user
+// namespace, and the admin group. access.go has the rule.
 const (
 	Anyone Access = iota
 	Owner
@@ -92,6 +92,8 @@ type Peer struct {
 	Groups []uint32
 	// Root is uid 0 whose user namespace is ours.
 	Root bool
+	// Admin is a member of the admin group. On login.sock it is never set.
+	Admin bool
 	// Alive reports whether the process that connected still is that process: its pidfd, or its start time, says so.
 	Alive func() bool
 }
@@ -100,7 +102,10 @@ type Peer struct {
 type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
-	// Do answers jobd.sock, with a value that is encoded as JSON: one of the answer types below, job.Info, or slices.
+	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag:
+	// job.Info; ps, procs: []job.Process; release, drain, resume: struct{}{}; the others: the answer type of their name, or
+	// ChangeAnswer. access is what the route asks for: Root has been enforced, Owner is the backend's to enforce.
+	// The context ends when the client has gone.
 	Do(ctx context.Context, peer Peer, access Access, req Request) (any, error)
 }
 

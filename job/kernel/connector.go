@@ -53,7 +53,9 @@ type Counts struct {
 	Malformed       uint64 // datagrams that could not be read
 	QueuedEvents    uint32 // bytes in the receive buffers at the last look
 	QueuedRecords   uint32
-	Processes       int // alive, of the whole host
+	Records         uint64 // exit records read
+	EventsDropped   uint64 // process events that the socket dropped; the kernel may lose more
+	Processes       int    // alive, of the whole host
 	AmbiguousParent int
 }
 
@@ -162,8 +164,8 @@ func (c *Connector) checkLoss() error {
 		return fmt.Errorf("cannot tell whether events were lost: %w", err)
 	}
 	c.counts.QueuedEvents = queued
-	c.dropped += uint64(dropped)
-	c.counts.Lost = max(c.dropped, c.gaps.lost)
+	c.counts.EventsDropped += uint64(dropped)
+	c.counts.Lost = max(c.counts.EventsDropped, c.gaps.lost)
 	c.lost = c.lost || dropped > 0
 	records, queued, err := c.stats.dropped()
 	if err != nil {

@@ -36,6 +36,8 @@ type proc struct {
 	// undecided: the witness was gone before it could be read. It is in no job as far as anybody can say, and its
 	// children have to be asked one by one.
 	undecided bool
+	// out: root took it, or what it descends from, out of a job. No witness brings it back.
+	out bool
 
 	tids   []int32 // its tasks; nil while there is only the first
 	late   int     // exits of its former threads that an exec overtook
@@ -88,7 +90,7 @@ func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, paren
 	child = l.add(childPID, start)
 	if parent != nil {
 		child.parent = parent.id
-		child.label = parent.labelAt(at)
+		child.label, child.out = parent.labelAt(at), parent.out
 	}
 	return child, parent
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -84,4 +85,19 @@ func (fs FS) Exe(pid int32) string {
 		return ""
 	}
 	return s
+}
+
+// Wchan reads which function of the kernel a process sleeps in, /proc/PID/wchan. Empty when it does not.
+func (fs FS) Wchan(pid int32) string {
+	b, err := fs.read(pid, "wchan")
+	if err != nil || string(b) == "0" {
+		return ""
+	}
+	return string(b)
+}
+
+// StartTime gives when a process was started, and how long ago that was, to a tick.
+func StartTime(st Stat) (start time.Time, age time.Duration) {
+	age = time.Duration(max(readClocks().boot-int64(st.Start)*nsPerTick, 0))
+	return time.Now().Add(-age).UTC(), age
 }

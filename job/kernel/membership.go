@@ -15,6 +15,7 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
 	p.setLabel(label, now)
+	p.out = false
 	c.markAncestors(id, label)
 	return c.sentinel.watch(c.lin.markedPIDs())
 }
@@ -27,6 +28,7 @@ func (c *Connector) Detach(id watch.ID, now int64) error {
 	}
 	old := p.label
 	p.setLabel(0, now)
+	p.out = true
 	c.markAncestors(id, old)
 	return c.sentinel.watch(c.lin.markedPIDs())
 }
@@ -82,4 +84,12 @@ func (c *Connector) Children(id watch.ID) []watch.ID {
 		out = append(out, below[out[i]]...)
 	}
 	return out
+}
+
+// Label gives the label of a living process; 0 for none, and for one that is not alive.
+func (c *Connector) Label(id watch.ID) Label {
+	if p := c.lin.live[id.PID]; p != nil && p.id == id {
+		return p.label
+	}
+	return 0
 }

@@ -104,11 +104,11 @@ func (c *Connector) Unplace(p job.Placement) error {
 }
 
 // CgroupCPU gives what the scheduler charged to a job since it was opened. ok is false where no cgroup can say.
-func (c *Connector) CgroupCPU(p job.Placement) (cpu CPU, ok bool) {
-	if p.Cgroup == "" || p.BaseCPU == nil || c.Cgroups.Mount == "" {
+func CgroupCPU(c *Cgroups, p job.Placement) (cpu CPU, ok bool) {
+	if p.Cgroup == "" || p.BaseCPU == nil || c.Mount == "" {
 		return CPU{}, false
 	}
-	cpu, err := c.Cgroups.CPU(p.Cgroup)
+	cpu, err := c.CPU(p.Cgroup)
 	if err != nil || cpu.Total < *p.BaseCPU {
 		return CPU{}, false
 	}

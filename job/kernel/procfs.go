@@ -187,3 +187,9 @@ func sameLink(fs FS, pid int32, name string) bool {
 	theirs, err := os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
 	return err == nil && theirs == mine
 }
+
+// HasAudit reports whether this kernel keeps audit sessions (CONFIG_AUDITSYSCALL).
+func (fs FS) HasAudit() bool {
+	_, err := os.Stat(string(fs) + "/self/sessionid")
+	return err == nil
+}

@@ -32,6 +32,7 @@ func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
 	}
 	err := c.stats.each(func(b []byte) bool {
 		r, found := findExitRecord(b)
+		c.counts.Records++
 		switch {
 		case !found:
 			return true

@@ -31,7 +31,11 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	found := make(map[job.JID]Found)
 	for _, s := range list {
 		p := c.lin.live[s.PID]
-		if p == nil || !sameStart(p.start, s.Start) || out[job.Known{PID: s.PID, Start: s.Start}] || s.PID == c.self {
+		if p == nil || !sameStart(p.start, s.Start) || s.PID == c.self {
+			continue
+		}
+		parent := c.lin.live[s.PPID]
+		if p.out = out[job.Known{PID: s.PID, Start: s.Start}] || parent != nil && parent.out; p.out {
 			continue
 		}
 		poe, isPOE := entries[job.Known{PID: s.PID, Start: s.Start}]

@@ -161,7 +161,9 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
 	parent := c.lin.live[s.PPID]
 	heard, ok := hear(c.FS, c.Cgroups, s.PID)
+	p.out = parent != nil && parent.out
 	switch label := c.bench.judge(heard); {
+	case p.out:
 	case ok && label != 0:
 		p.label = label
 		if creator := c.lin.creator(p, label); creator != nil {

@@ -96,6 +96,12 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	if !ok {
 		heard, ok = hear(c.FS, c.Cgroups, child.id.PID)
 	}
+	if child.out { // what was detached still carries every mark but jobd's own cgroup
+		heard.audit = nil
+		if !c.Cgroups.Mine(heard.cgroup) {
+			heard.cgroup = ""
+		}
+	}
 	label := c.bench.judge(heard)
 	switch {
 	case ok && label == child.label:

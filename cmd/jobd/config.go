@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/jobd-project/jobd/job/kernel"
+)
+
+// errVersion is a request for the version.
+var errVersion = errors.New("version")
+
+// config is what jobd is told: paths and addresses by flags, the rest by the file.
+type config struct {
+	RunDir, StateDir string
+	MetricsListen    string
+	Engine           string
+	Cgroup           kernel.CgroupMode
+	File             string
+	Check            bool
+
+	settings
+}
+
+// settings are the keys of the configuration file.
+type settings struct {
+	HID        uint32        `toml:"hid"`        // upper half of every JID; 0: random at the first start, then kept
+	Host       string        `toml:"host"`       // name in records; empty: the host's own
+	Visibility string        `toml:"visibility"` // own or all: what ordinary users see
+	AdminGID   *uint32       `toml:"admin_gid"`  // members see and do what root may
+	KillGrace  time.Duration `toml:"kill_grace"` // between TERM and KILL
+	Debug      bool          `toml:"debug"`
+}
+
+func (c *config) level() slog.Level {
+	if c.Debug {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// parseConfig reads the command line and the file. An error names what is wrong and where; nothing has been touched.
+func parseConfig(args []string, out io.Writer) (*config, error) {
+	c := &config{settings: settings{Visibility: "own", KillGrace: 10 * time.Second}}
+	fs := flag.NewFlagSet("jobd", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.StringVar(&c.RunDir, "run-dir", "/run/jobd", "`directory` of the sockets and the journal")
+	fs.StringVar(&c.StateDir, "state-dir", "/var/lib/jobd", "`directory` of the books")
+	fs.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:9853", "`address` for Prometheus; empty: none")
+	fs.StringVar(&c.Engine, "engine", "auto", "auto, connector or bpf")
+	cgroup := fs.String("cgroup", "auto", "auto, own, read or off")
+	fs.StringVar(&c.File, "config", "", "configuration `file`")
+	fs.BoolVar(&c.Check, "check", false, "read the configuration, say what is wrong with it, and stop")
+	showVersion := fs.Bool("version", false, "print the version and stop")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case *showVersion:
+		return nil, errVersion
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q: jobd takes flags only", fs.Arg(0))
+	}
+	if c.File != "" {
+		if err := readSettings(c.File, &c.settings); err != nil {
+			return nil, err
+		}
+	}
+	c.Cgroup = kernel.CgroupMode(*cgroup)
+	return c, c.check()
+}
+
+func (c *config) check() error {
+	for _, dir := range []*string{&c.RunDir, &c.StateDir} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
+	}
+	switch c.Engine {
+	case "auto", "connector":
+	case "bpf":
+		return errors.New("cannot use --engine bpf: this jobd has the connector engine only; use auto or connector")
+	default:
+		return fmt.Errorf("unknown --engine %q: auto, connector or bpf", c.Engine)
+	}
+	switch c.Cgroup {
+	case kernel.CgroupAuto, kernel.CgroupOwn, kernel.CgroupRead, kernel.CgroupOff:
+	default:
+		return fmt.Errorf("unknown --cgroup %q: auto, own, read or off", c.Cgroup)
+	}
+	if c.Visibility != "own" && c.Visibility != "all" {
+		return fmt.Errorf("unknown visibility %q: own or all", c.Visibility)
+	}
+	if c.KillGrace <= 0 {
+		return errors.New("kill_grace has to be longer than 0s")
+	}
+	if c.Host == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("cannot tell the host's name, set host in the configuration: %w", err)
+		}
+		c.Host = host
+	}
+	return nil
+}
+
+// readSettings reads the configuration file. A key that is not known is refused: it is a typing error more often than not.
+func readSettings(path string, s *settings) error {
+	md, err := toml.DecodeFile(path, s)
+	var perr toml.ParseError
+	switch {
+	case errors.As(err, &perr):
+		return fmt.Errorf("cannot read %s, line %d: %s", path, perr.Position.Line, perr.Message)
+	case err != nil:
+		return fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if unknown := md.Undecoded(); len(unknown) > 0 {
+		names := make([]string, len(unknown))
+		for i, k := range unknown {
+			names[i] = k.String()
+		}
+		return fmt.Errorf("cannot use %s: unknown key %s", path, strings.Join(names, ", "))
+	}
+	return nil
+}

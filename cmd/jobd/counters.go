@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/metrics"
+)
+
+// counters is what is counted of the sockets, from their goroutines.
+type counters struct {
+	mu       sync.Mutex
+	requests map[[2]string]uint64 // verb, result
+	answered map[string]uint64
+	refused  map[string]uint64
+	latency  metrics.Histogram
+}
+
+// loginBuckets are the upper bounds of how long a login waited, in seconds.
+var loginBuckets = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5}
+
+func (c *counters) init() {
+	c.requests = make(map[[2]string]uint64)
+	c.answered, c.refused = map[string]uint64{"new": 0, "mark": 0}, make(map[string]uint64)
+	c.latency = metrics.Histogram{Bounds: loginBuckets[:], Counts: make([]uint64, len(loginBuckets)+1)}
+}
+
+// request counts one request of jobd.sock.
+func (c *counters) request(verb control.Verb, code control.Code) {
+	result := string(code)
+	if result == "" {
+		result = "ok"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests[[2]string{string(verb), result}]++
+}
+
+// login counts one session that was opened; closing ones are not waited for by anybody.
+func (c *counters) login(verb string, ans control.LoginAnswer, err error, took time.Duration) {
+	if verb != "open" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		code := control.Internal
+		var e *control.Error
+		if errors.As(asError(err), &e) {
+			code = e.Code
+		}
+		c.refused[string(code)]++
+		return
+	}
+	kind := "new"
+	if ans.Mark {
+		kind = "mark"
+	}
+	c.answered[kind]++
+	i, _ := slices.BinarySearch(c.latency.Bounds, took.Seconds())
+	c.latency.Counts[i]++
+	c.latency.Sum += took.Seconds()
+}
+
+// measure copies the counters.
+func (c *counters) measure(s *metrics.Snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, n := range c.requests {
+		s.Requests = append(s.Requests, metrics.Request{Verb: k[0], Result: k[1], Count: n})
+	}
+	lat := c.latency
+	lat.Counts = slices.Clone(lat.Counts)
+	s.Logins = &metrics.Logins{Answered: maps.Clone(c.answered), Refused: maps.Clone(c.refused), Latency: &lat}
+}
+
+func pid() int { return os.Getpid() }

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/pnotify"
+	"github.com/jobd-project/jobd/job/watch"
+	"github.com/jobd-project/jobd/metrics"
+	"github.com/jobd-project/jobd/store"
+)
+
+// jobd is the daemon: the parts, and the loop that owns the model.
+type jobd struct {
+	cfg     *config
+	log     *slog.Logger
+	started time.Time
+	boot    string
+
+	store   *store.Store
+	journal *store.Journal
+	cgroups *kernel.Cgroups
+
+	// The model. Only the loop touches what follows.
+	engine *kernel.Connector
+	watch  *watch.Table
+	notify *pnotify.Table
+	table  *job.Table
+	model
+
+	commands chan command
+	ended    chan struct{} // the loop has stopped
+	meter    meter
+	api      counters
+}
+
+// model is the loop's own state beside the tables.
+type model struct {
+	waiters    map[job.JID][]chan<- job.Info
+	unplaced   []job.Placement // cgroups that were still busy when their job ended
+	lateAudit  map[job.JID]time.Time
+	reserving  bool
+	degraded   time.Time
+	degradeWhy string
+	spent      map[string]*spending // by user, of jobs that have ended
+}
+
+// serve runs jobd until ctx ends or a part of it fails.
+func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
+	if cfg.Check {
+		log.Info("the configuration is good")
+		return nil
+	}
+	d := &jobd{cfg: cfg, log: log, started: time.Now(), commands: make(chan command), ended: make(chan struct{})}
+	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
+	d.spent = make(map[string]*spending)
+	d.api.init()
+	if os.Geteuid() != 0 {
+		return errors.New("jobd has to run as root: it follows every process of the host")
+	}
+	if err := makeDir(cfg.RunDir, 0o755); err != nil {
+		return err
+	}
+	login, api, err := d.listen()
+	if err != nil {
+		return err
+	}
+	defer login.Close()
+	defer api.Close()
+	if err := d.open(); err != nil {
+		return err
+	}
+	defer d.close()
+	return d.runAll(ctx, login, api)
+}
+
+// makeDir makes a directory of jobd's, and refuses one that others could write to.
+func makeDir(dir string, mode os.FileMode) error {
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return fmt.Errorf("cannot make the directory %s: %w", dir, err)
+	}
+	st, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("cannot use the directory %s: %w", dir, err)
+	}
+	if st.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("cannot use the directory %s: others may write to it (mode %o): chmod go-w", dir, st.Mode().Perm())
+	}
+	return nil
+}
+
+// listen takes the sockets first: that finds a second jobd before anything is touched.
+func (d *jobd) listen() (*control.LoginServer, *control.Server, error) {
+	login, err := control.ListenLogin(filepath.Join(d.cfg.RunDir, "login.sock"), d.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	api, err := control.Listen(filepath.Join(d.cfg.RunDir, "jobd.sock"), control.Config{
+		Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request,
+	})
+	if err != nil {
+		login.Close()
+		return nil, nil, err
+	}
+	return login, api, nil
+}
+
+// open opens the books, then the engine, and takes up the jobs that were open before.
+func (d *jobd) open() (err error) {
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.boot, err = kernel.Proc.BootID(); err != nil {
+		return err
+	}
+	if err = makeDir(d.cfg.StateDir, 0o750); err != nil {
+		return err
+	}
+	d.store, err = store.Open(d.storePath(), store.Options{
+		HID: d.cfg.HID, BootID: d.boot, Now: d.started, Log: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
+		return err
+	}
+	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log); err != nil {
+		return err
+	}
+	if err = d.model_(); err != nil {
+		return err
+	}
+	return d.recover()
+}
+
+// model_ makes the tables, each on the one below.
+func (d *jobd) model_() (err error) {
+	d.watch = &watch.Table{Existing: d.engine.Existing}
+	if d.notify, err = pnotify.New(d.watch); err != nil {
+		return err
+	}
+	d.table, err = job.New(d.notify, job.Config{HID: d.store.HID(), Host: d.cfg.Host, BootID: d.boot})
+	return err
+}
+
+func (d *jobd) close() {
+	if d.engine != nil {
+		d.engine.Close()
+	}
+	if d.journal != nil {
+		if err := d.journal.Close(); err != nil {
+			d.log.Error("cannot close the journal", "error", err)
+		}
+	}
+	if d.store != nil {
+		if err := d.store.Close(); err != nil {
+			d.log.Error("cannot close the store", "error", err)
+		}
+	}
+}
+
+// runAll runs the parts that go on: the loop, the sockets, the metrics. The first that fails ends all.
+func (d *jobd) runAll(ctx context.Context, login *control.LoginServer, api *control.Server) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return named("loop", d.loop(ctx)) })
+	g.Go(func() error { return named("login socket", login.Serve(ctx, d)) })
+	g.Go(func() error { return named("api socket", api.Serve(ctx, d)) })
+	if d.cfg.MetricsListen != "" {
+		l, err := net.Listen("tcp", d.cfg.MetricsListen)
+		if err != nil {
+			return fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
+		}
+		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, l)) })
+	}
+	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir, "hid", d.store.HID())
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)
+	}
+	return g.Wait()
+}
+
+func named(part string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", metrics.Handler(metrics.New(d.measure), d.log))
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	var once sync.Once
+	stop := context.AfterFunc(ctx, func() { once.Do(func() { srv.Close() }) })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (d *jobd) storePath() string { return filepath.Join(d.cfg.StateDir, "jobd.db") }

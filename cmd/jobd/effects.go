@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/kernel"
+)
+
+// carryOut does what the table asked for, in order, and gives err back: the answer of the command that led to it. When
+// a job could not be written to the journal, that is the answer.
+func (d *jobd) carryOut(err error) error {
+	for _, e := range d.table.Effects() {
+		switch e := e.(type) {
+		case *job.Record:
+			d.store.PutRecord(e)
+		case job.Opened:
+			err = errors.Join(err, d.opened(e.Saved))
+		case job.Changed:
+			err = errors.Join(err, d.changed(e.Saved))
+		case job.EndedJob:
+			d.jobEnded(e.Saved)
+		case job.Joined:
+			d.log.Debug("joined", "jid", e.JID, "pid", e.ID.PID)
+		default:
+			d.log.Error("unknown effect", "type", fmt.Sprintf("%T", e))
+		}
+	}
+	return err
+}
+
+// opened writes a job down before anybody is answered: the journal survives jobd, the store survives the host.
+func (d *jobd) opened(s job.Saved) error {
+	d.store.PutJob(s)
+	d.log.Info("job start", "jid", s.JID, "seq", s.Seq, "user", s.User, "uid", s.UID, "service", string(s.Service),
+		"tty", string(s.TTY), "rhost", string(s.RHost), "poe", s.POE, "parent", refText(s.ParentJID),
+		"audit", number(s.AuditSession), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
+	return d.keep(s)
+}
+
+func (d *jobd) changed(s job.Saved) error {
+	d.store.PutJob(s)
+	return d.keep(s)
+}
+
+// journalMost is how large the journal may grow before it is written anew with what the store does not have yet.
+const journalMost = 1 << 20
+
+func (d *jobd) keep(s job.Saved) error {
+	if err := d.journal.Append(s); err != nil {
+		return fmt.Errorf("cannot write the journal: %w", err)
+	}
+	if d.journal.Size() > journalMost {
+		if err := d.journal.Compact(d.store.Waiting()); err != nil {
+			d.degrade("cannot compact the journal: " + err.Error())
+		}
+	}
+	return nil
+}
+
+// jobEnded closes a job's books with the best figures there are, and lets go of what the kernel held for it.
+func (d *jobd) jobEnded(s job.Saved) {
+	if cpu, ok := kernel.CgroupCPU(d.cgroups, s.Placement); ok && s.EndReason != job.EndBoot {
+		setCgroupCPU(&s.Info, cpu)
+	} else if s.Placement.BaseCPU != nil {
+		s.Estimated = true // its cgroup went with the last process: what the exit records said has to do
+	}
+	d.store.EndJob(s)
+	if err := d.journal.Ended(s.JID); err != nil {
+		d.degrade("cannot write the journal: " + err.Error())
+	}
+	if err := d.engine.Forget(kernel.Label(s.JID)); err != nil {
+		d.degrade("cannot narrow the watch for ambiguous forks: " + err.Error())
+	}
+	if err := d.engine.Unplace(s.Placement); err != nil {
+		d.unplaced = append(d.unplaced, s.Placement)
+	}
+	delete(d.lateAudit, s.JID)
+	d.account(&s.Info)
+	d.log.Info("job end", "jid", s.JID, "seq", s.Seq, "user", s.User, "uid", s.UID, "service", string(s.Service),
+		"rhost", string(s.RHost), "reason", string(s.EndReason), "processes", s.TotalProcesses, "cpu_ns", number(s.CPU),
+		"cpu_source", string(s.CPUSource), "estimated", s.Estimated)
+	for _, w := range d.waiters[s.JID] {
+		w <- s.Info
+	}
+	delete(d.waiters, s.JID)
+}
+
+// setCgroupCPU puts the scheduler's figures into a job.
+func setCgroupCPU(in *job.Info, cpu kernel.CPU) {
+	in.SetCgroupCPU(cpu.Total)
+	if cpu.User >= 0 {
+		in.CPUUser, in.CPUSystem = &cpu.User, &cpu.System
+	}
+}
+
+func refText(j *job.JID) string {
+	if j == nil {
+		return ""
+	}
+	return j.String()
+}
+
+// number gives what a pointer points to, or nil, for the log.
+func number[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/kernel"
+)
+
+// command is something that is to be done in the loop, where the model may be touched.
+type command struct {
+	do   func() error
+	done chan<- error
+}
+
+// housekeeping is how often the loop looks after what waits: a cgroup that was busy, a late audit session. With nothing
+// waiting it does not run.
+const housekeeping = 200 * time.Millisecond
+
+// loop owns the model. Everything that changes it comes through here: bursts of events, and commands, before each of
+// which the engine is drained, so that a command is judged by all that came before it.
+func (d *jobd) loop(ctx context.Context) error {
+	defer close(d.ended)
+	var timer <-chan time.Time // nil while nothing waits
+	for {
+		select {
+		case <-ctx.Done():
+			return d.drain()
+		case <-d.engine.Ready():
+			if err := d.drain(); err != nil {
+				return err
+			}
+		case c := <-d.commands:
+			if err := d.drain(); err != nil {
+				c.done <- err
+				return err
+			}
+			c.done <- d.carryOut(c.do())
+		case <-timer:
+			timer = nil
+			d.keepHouse()
+		}
+		if timer == nil && d.chores() {
+			timer = time.After(housekeeping)
+		}
+	}
+}
+
+// drain reads what the kernel has sent, and carries out what follows from it.
+func (d *jobd) drain() error {
+	d.table.Sync(time.Now(), monotonic())
+	err := d.engine.Drain(d.watch.Dispatch)
+	if err != nil {
+		return fmt.Errorf("the engine failed: %w", err)
+	}
+	return d.carryOut(nil)
+}
+
+// do runs f in the loop and waits for it.
+func (d *jobd) do(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	select {
+	case d.commands <- command{f, done}:
+	case <-ctx.Done():
+		return control.Errorf(control.Timeout, "gave up before jobd could answer")
+	case <-d.ended:
+		return control.Errorf(control.Unavailable, "jobd is stopping")
+	}
+	return <-done // the loop always answers, and soon
+}
+
+func monotonic() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
+	return ts.Nano()
+}
+
+// chores reports whether something waits for housekeeping.
+func (d *jobd) chores() bool {
+	return len(d.unplaced) > 0 || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
+}
+
+func (d *jobd) keepHouse() {
+	d.removeCgroups()
+	d.lookForAudit()
+	d.reserve()
+	if err := d.carryOut(nil); err != nil {
+		d.log.Error("cannot carry out what the table asked for", "error", err)
+	}
+}
+
+// removeCgroups tries again to remove those whose last process had not quite left.
+func (d *jobd) removeCgroups() {
+	rest := d.unplaced[:0]
+	for _, p := range d.unplaced {
+		if err := d.engine.Unplace(p); err != nil {
+			rest = append(rest, p)
+		}
+	}
+	d.unplaced = rest
+}
+
+// auditWait is how long after a login an audit session may be set: pam_loginuid can stand behind pam_job in the stack.
+const auditWait = 2 * time.Second
+
+// lookForAudit reads the audit session again of jobs that were opened before they had one.
+func (d *jobd) lookForAudit() {
+	for jid, until := range d.lateAudit {
+		saved, err := d.table.Saved(jid)
+		if err != nil || time.Now().After(until) {
+			delete(d.lateAudit, jid)
+			continue
+		}
+		session := kernel.Proc.Session(saved.POE)
+		if session == nil {
+			continue
+		}
+		delete(d.lateAudit, jid)
+		p := saved.Placement
+		p.Audit = session
+		witness := d.engine.Testify(kernel.Label(jid), p)
+		err = d.table.SetPlacement(jid, p, func(in *job.Info) {
+			in.AuditSession, in.LoginUID = session, kernel.Proc.LoginUID(saved.POE)
+			in.Witness = job.Text(witness)
+		})
+		if err != nil {
+			d.log.Error("cannot note an audit session", "jid", jid, "error", err)
+		}
+	}
+}
+
+// How many sequence numbers are reserved on disk at a time, and when the next are fetched.
+const (
+	reserveBlock = 1000
+	reserveLow   = 200
+)
+
+// reserve fetches sequence numbers ahead, away from the loop, because the disk is waited for.
+func (d *jobd) reserve() {
+	if d.reserving || d.table.Left() >= reserveLow {
+		return
+	}
+	d.reserving = true
+	go func() {
+		first, limit, err := d.store.Reserve(reserveBlock)
+		_ = d.do(context.Background(), func() error { // fails only when jobd stops
+			d.reserving = false
+			if err != nil {
+				d.degrade("cannot reserve sequence numbers: " + err.Error())
+				return nil
+			}
+			d.table.Reserve(first, limit)
+			return nil
+		})
+	}()
+}
+
+func (d *jobd) degrade(why string) {
+	if d.degraded.IsZero() {
+		d.degraded = time.Now()
+		d.log.Error("degraded", "why", why)
+	}
+	d.degradeWhy = why
+}

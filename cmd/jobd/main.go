@@ -1,0 +1,45 @@
+// Command jobd makes every login a job: it follows the kernel's process events, keeps the table of jobs, and writes
+// the books. It runs in the foreground and logs to stderr. See jobd(8).
+//
+// This package is the wiring and the one loop that owns the model; what a job is stands in package job, how the kernel
+// is asked in job/kernel, the sockets in job/control, the books in store.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+func run(args []string, stderr io.Writer) int {
+	cfg, err := parseConfig(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errVersion):
+		fmt.Fprintln(stderr, "jobd", version)
+		return 0
+	case err != nil:
+		fmt.Fprintln(stderr, "jobd:", err)
+		return 2
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.level()}))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, cfg, log); err != nil {
+		fmt.Fprintln(stderr, "jobd:", err)
+		return 1
+	}
+	return 0
+}

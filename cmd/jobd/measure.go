@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+	"github.com/jobd-project/jobd/metrics"
+)
+
+// spending is what one user has used, ns and bytes.
+type spending struct{ cpu, read, write int64 }
+
+func (s *spending) add(o spending) {
+	s.cpu, s.read, s.write = s.cpu+o.cpu, s.read+o.read, s.write+o.write
+}
+
+// atLeast raises figures that must not fall: a sample of a living process can be ahead of its exit record.
+func (s *spending) atLeast(o spending) {
+	s.cpu, s.read, s.write = max(s.cpu, o.cpu), max(s.read, o.read), max(s.write, o.write)
+}
+
+// meter samples what open jobs have used so far, for scrapes. It reads outside the loop, the job that was looked at
+// longest ago first, and no longer than a scrape can spare.
+type meter struct {
+	mu   sync.Mutex
+	jobs map[job.JID]*sample
+}
+
+type sample struct {
+	at   time.Time
+	used spending // never falls
+	base spending // used before this jobd was started: counted by the one before
+}
+
+// meterMost is how long the reading may take of a scrape; what was not read keeps its last figure.
+const meterMost = 4 * time.Millisecond
+
+// account closes a job's account with its user. It runs in the loop.
+func (d *jobd) account(in *job.Info) {
+	final := spentOf(in)
+	d.meter.mu.Lock()
+	if s := d.meter.jobs[in.JID]; s != nil {
+		final.atLeast(s.used)
+		final.add(spending{-s.base.cpu, -s.base.read, -s.base.write})
+		delete(d.meter.jobs, in.JID)
+	}
+	d.meter.mu.Unlock()
+	u := d.spent[in.User]
+	if u == nil {
+		u = &spending{}
+		d.spent[in.User] = u
+	}
+	u.add(final)
+}
+
+func spentOf(in *job.Info) spending {
+	get := func(p *int64) int64 {
+		if p == nil {
+			return 0
+		}
+		return *p
+	}
+	return spending{get(in.CPU), get(in.ReadBytes), get(in.WriteBytes)}
+}
+
+// measure takes the snapshot for one scrape.
+func (d *jobd) measure() metrics.Snapshot {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s := metrics.Snapshot{
+		Version: version, Cgroup: d.cgroupEffect(), Witnesses: d.witnesses(),
+		Jobs: map[job.State]int{job.Open: 0, job.Lingering: 0},
+	}
+	var open []glance
+	spent := make(map[string]spending)
+	err := d.do(ctx, func() (err error) {
+		for _, in := range d.table.Jobs() {
+			g, err := d.glance(in)
+			if err != nil {
+				return err
+			}
+			open = append(open, g)
+		}
+		for name, u := range d.spent {
+			spent[name] = *u
+		}
+		d.measureModel(&s)
+		return nil
+	})
+	if err != nil {
+		d.log.Error("cannot answer a scrape", "error", err)
+		return metrics.Snapshot{Version: version}
+	}
+	d.measureJobs(&s, open, spent)
+	d.measureStore(&s)
+	d.api.measure(&s)
+	return s
+}
+
+func (d *jobd) measureModel(s *metrics.Snapshot) {
+	c := d.engine.Counts()
+	e := &metrics.Engine{
+		Name: "connector", Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,
+		Resyncs: c.Resyncs, Refused: c.Refused, DegradedSince: d.degraded,
+	}
+	for _, k := range watch.Kinds() {
+		e.Events[k], _ = d.watch.Count(k)
+	}
+	s.Engine = e
+	s.Taskstats = &metrics.Taskstats{Seen: c.Records, Missed: c.RecordsMissed, Unmatched: c.RecordsStray}
+	b := d.table.Balance()
+	s.Balance = &b
+	size := d.journal.Size()
+	s.Journal = &size
+	events, records := int64(c.QueuedEvents), int64(c.QueuedRecords)
+	s.Sockets = []metrics.Socket{
+		{Name: "connector", Queue: &events, Drops: &c.EventsDropped},
+		{Name: "taskstats", Queue: &records, Drops: &c.RecordsLost},
+	}
+}
+
+// measureJobs adds up by user: what jobs that have ended used, and what the open ones have so far.
+func (d *jobd) measureJobs(s *metrics.Snapshot, open []glance, spent map[string]spending) {
+	d.meter.read(d.cgroups, open)
+	users := make(map[string]*metrics.User)
+	user := func(name string) *metrics.User {
+		if users[name] == nil {
+			users[name] = &metrics.User{Name: name, CPU: new(int64), ReadBytes: new(int64), WriteBytes: new(int64)}
+		}
+		return users[name]
+	}
+	add := func(u *metrics.User, sp spending) {
+		*u.CPU, *u.ReadBytes, *u.WriteBytes = *u.CPU+sp.cpu, *u.ReadBytes+sp.read, *u.WriteBytes+sp.write
+	}
+	for name, sp := range spent {
+		add(user(name), sp)
+	}
+	for i := range open {
+		in := &open[i].info
+		s.Jobs[in.State]++
+		u := user(in.User)
+		u.Jobs++
+		u.Processes += in.Processes
+		add(u, d.meter.used(in.JID))
+	}
+	for _, u := range users {
+		s.Users = append(s.Users, *u)
+	}
+	slices.SortFunc(s.Users, func(a, b metrics.User) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (d *jobd) measureStore(s *metrics.Snapshot) {
+	st := d.store.Stats()
+	s.Store = &metrics.Store{Commits: st.Commits, Queued: st.Queued, Dropped: st.Dropped, Errors: st.Errors, LastCommit: st.LastCommit}
+	if st.FileSize > 0 {
+		s.Store.Bytes = &st.FileSize
+	}
+}
+
+// read takes samples, the oldest first, until the time is up.
+func (m *meter) read(cgroups *kernel.Cgroups, open []glance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.jobs == nil {
+		m.jobs = make(map[job.JID]*sample)
+	}
+	order := make([]*glance, len(open))
+	for i := range open {
+		order[i] = &open[i]
+		if m.jobs[open[i].info.JID] == nil {
+			m.jobs[open[i].info.JID] = &sample{}
+		}
+	}
+	slices.SortFunc(order, func(a, b *glance) int { return m.jobs[a.info.JID].at.Compare(m.jobs[b.info.JID].at) })
+	end := time.Now().Add(meterMost)
+	for _, g := range order {
+		s := m.jobs[g.info.JID]
+		used := spentOf(&g.info) // what has departed is known without reading
+		if now := time.Now(); now.Before(end) {
+			s.at = now
+			readJob(&used, cgroups, g)
+		}
+		s.used.atLeast(used)
+	}
+}
+
+// readJob reads what the scheduler charged to a job's cgroup; where there is none, what its living members used.
+func readJob(used *spending, cgroups *kernel.Cgroups, g *glance) {
+	if cpu, ok := kernel.CgroupCPU(cgroups, g.placement); ok {
+		used.cpu = max(used.cpu, cpu.Total)
+		return
+	}
+	for _, id := range g.members {
+		if u, err := kernel.Proc.LiveCPU(id.PID); err == nil {
+			used.cpu += u.CPU
+		}
+	}
+}
+
+func (m *meter) used(jid job.JID) spending {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.jobs[jid]
+	if s == nil {
+		return spending{}
+	}
+	return spending{s.used.cpu - s.base.cpu, s.used.read - s.base.read, s.used.write - s.base.write}
+}
+
+// rebase makes what jobs have used so far count as used before.
+func (m *meter) rebase() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.jobs {
+		s.base = s.used
+	}
+}

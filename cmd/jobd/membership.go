@@ -1,0 +1,154 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// subject gives the processes that a request is about: one, or the whole tree below it.
+func (d *jobd) subject(req control.Request) ([]watch.ID, error) {
+	if req.PID <= 0 {
+		return nil, control.Errorf(control.BadRequest, "no process is named")
+	}
+	id, err := d.identify(req.PID)
+	if err != nil {
+		return nil, err
+	}
+	if !req.Tree {
+		return []watch.ID{id}, nil
+	}
+	return d.engine.Children(id), nil
+}
+
+func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
+	jid, err := d.resolve(peer, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := d.subject(req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.table.Job(jid); err != nil {
+		return nil, err
+	}
+	for _, id := range ids { // all or nothing: look before touching
+		if in := d.table.Find(id); in != 0 && in != jid {
+			return nil, &control.Error{
+				Code: control.Conflict, Message: "process " + itoa(id.PID) + " is in job " + itoa(int32(in.Seq())),
+				Hint: "move it instead: jobctl move",
+			}
+		}
+	}
+	for _, id := range ids {
+		if err := d.enter(id, jid, d.table.Attach); err != nil {
+			return nil, err
+		}
+	}
+	return changed(jid, ids), nil
+}
+
+// enter puts a process where its new job is held, labels it, and puts it on the books by put.
+func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID) error) error {
+	saved, err := d.table.Saved(jid)
+	if err != nil {
+		return err
+	}
+	if !d.engine.Alive(id) {
+		return kernel.ErrGone
+	}
+	if err := d.engine.Join(id.PID, saved.Placement); err != nil {
+		return err
+	}
+	if err := d.engine.Attach(id, kernel.Label(jid), monotonic()); err != nil {
+		return err
+	}
+	return put(id, jid)
+}
+
+func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
+	jid, err := d.resolve(peer, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := d.subject(req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.table.Job(jid); err != nil {
+		return nil, err
+	}
+	if d.table.Find(ids[0]) == 0 {
+		return nil, &control.Error{Code: control.Conflict, Message: "process " + itoa(req.PID) + " is in no job", Hint: "attach it instead: jobctl attach"}
+	}
+	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) == 0 })
+	return changed(jid, ids), d.moveAll(ids, jid)
+}
+
+func (d *jobd) moveAll(ids []watch.ID, jid job.JID) error {
+	for _, id := range ids {
+		if err := d.enter(id, jid, d.table.Move); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// detach takes a process, a tree, or all of a job out: for good, whatever a witness says later.
+func (d *jobd) detach(peer control.Peer, req control.Request) (any, error) {
+	var ids []watch.ID
+	var jid job.JID
+	var err error
+	if req.PID != 0 {
+		ids, err = d.subject(req)
+		if err == nil {
+			jid = d.table.Find(ids[0])
+		}
+	} else if jid, err = d.resolve(peer, req.Job); err == nil {
+		ids, err = d.table.Members(jid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if jid == 0 {
+		return nil, control.Errorf(control.Conflict, "process %d is in no job", req.PID)
+	}
+	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) != jid })
+	for _, id := range ids {
+		if err := d.detachOne(id, jid); err != nil {
+			return nil, err
+		}
+	}
+	return changed(jid, ids), nil
+}
+
+func (d *jobd) detachOne(id watch.ID, jid job.JID) error {
+	saved, err := d.table.Saved(jid)
+	if err != nil {
+		return err
+	}
+	known := job.Known{PID: id.PID}
+	if st, err := kernel.Proc.Stat(id.PID); err == nil {
+		known.Start = st.Start
+	}
+	if err := d.engine.Leave(id.PID, saved.Placement); err != nil {
+		return err
+	}
+	if err := d.engine.Detach(id, monotonic()); err != nil {
+		return err
+	}
+	_, err = d.table.Detach(id, known)
+	return err
+}
+
+func changed(jid job.JID, ids []watch.ID) control.ChangeAnswer {
+	a := control.ChangeAnswer{JID: jid, Seq: jid.Seq(), Processes: []int32{}}
+	for _, id := range ids {
+		a.Processes = append(a.Processes, id.PID)
+	}
+	return a
+}

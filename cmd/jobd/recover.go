@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+	"github.com/jobd-project/jobd/store"
+)
+
+// recover takes up the jobs that were open when jobd last ran: what the journal knows goes before what the store does,
+// because it is newer. Jobs of another boot are closed; of the others the members are found again.
+func (d *jobd) recover() error {
+	open, err := d.lastOpen()
+	if err != nil {
+		return err
+	}
+	first, limit, err := d.store.Reserve(reserveBlock)
+	if err != nil {
+		return fmt.Errorf("cannot reserve sequence numbers: %w", err)
+	}
+	d.table.Reserve(first, limit)
+	if err := d.drain(); err != nil { // what queued during the first scan
+		return err
+	}
+	var here []job.Saved
+	for _, s := range open {
+		if string(s.BootID) == d.boot {
+			here = append(here, s)
+		}
+	}
+	found, err := d.engine.Recover(here)
+	if err != nil {
+		return fmt.Errorf("cannot find the members of open jobs: %w", err)
+	}
+	for _, s := range open {
+		if err := d.restore(s, found[s.JID]); err != nil {
+			return err
+		}
+	}
+	if err := d.carryOut(nil); err != nil {
+		return err
+	}
+	if err := d.meterAnew(); err != nil {
+		return err
+	}
+	return d.journal.Compact(d.store.Waiting())
+}
+
+// meterAnew notes what the jobs taken up have used already: the totals by user count from this start on.
+func (d *jobd) meterAnew() error {
+	var open []glance
+	for _, in := range d.table.Jobs() {
+		g, err := d.glance(in)
+		if err != nil {
+			return err
+		}
+		open = append(open, g)
+	}
+	d.meter.read(d.cgroups, open)
+	d.meter.rebase()
+	return nil
+}
+
+// restore puts one job back into the table, member by member.
+func (d *jobd) restore(s job.Saved, f kernel.Found) error {
+	if err := d.table.Restore(s, f.POE, f.Members); err != nil {
+		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
+	}
+	d.log.Info("job taken up", "jid", s.JID, "seq", s.Seq, "user", s.User, "members", len(f.Members), "poe", f.POE != watch.ID{})
+	return nil
+}
+
+// lastOpen gives the jobs that were open when jobd stopped, the newest word on each.
+func (d *jobd) lastOpen() ([]job.Saved, error) {
+	journal, replayed, err := store.OpenJournal(filepath.Join(d.cfg.RunDir, "open.journal"))
+	if err != nil {
+		return nil, err
+	}
+	d.journal = journal
+	if torn, skipped := journal.Damage(); torn || skipped > 0 {
+		d.log.Warn("the journal was damaged", "torn", torn, "skipped", skipped)
+	}
+	stored, err := d.store.OpenJobs()
+	if err != nil {
+		return nil, err
+	}
+	byJID := make(map[job.JID]job.Saved)
+	for _, s := range stored {
+		byJID[s.JID] = s
+	}
+	for _, s := range replayed {
+		byJID[s.JID] = s
+	}
+	out := make([]job.Saved, 0, len(byJID))
+	for _, s := range byJID {
+		if past, err := d.store.Job(s.JID); err == nil && past.State == job.Ended {
+			continue // its end was committed, its journal line outlived it
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+)
+
+// Do answers jobd.sock.
+func (d *jobd) Do(ctx context.Context, peer control.Peer, access control.Access, req control.Request) (any, error) {
+	v, err := d.answer(ctx, peer, access, req)
+	return v, asError(err)
+}
+
+func (d *jobd) answer(ctx context.Context, peer control.Peer, access control.Access, req control.Request) (any, error) {
+	switch req.Verb {
+	case control.List:
+		return d.list(ctx, peer, req)
+	case control.Show:
+		return d.show(ctx, peer, req)
+	case control.PS:
+		return d.ps(ctx, peer, req)
+	case control.ID:
+		return d.id(ctx, peer, req)
+	case control.Status:
+		return d.status(ctx)
+	case control.Selfcheck:
+		return d.selfcheck(ctx)
+	case control.Kill:
+		return d.kill(ctx, peer, access, req)
+	case control.Wait:
+		return d.wait(ctx, peer, access, req)
+	case control.History:
+		return d.history(ctx, peer, req)
+	case control.Procs:
+		return d.procs(ctx, peer, req)
+	case control.Tag:
+		return d.tag(ctx, peer, access, req)
+	default:
+		return d.change(ctx, peer, req)
+	}
+}
+
+// change carries out what only root may ask for.
+func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Request) (v any, err error) {
+	err = d.do(ctx, func() (err error) {
+		switch req.Verb {
+		case control.Create:
+			v, err = d.createFor(peer, req)
+		case control.Release:
+			v, err = d.release(peer, req)
+		case control.Attach:
+			v, err = d.attach(peer, req)
+		case control.Detach:
+			v, err = d.detach(peer, req)
+		case control.Move:
+			v, err = d.move(peer, req)
+		case control.Adopt:
+			v, err = d.adopt(req)
+		case control.Drain, control.Resume:
+			d.table.Drain(req.Verb == control.Drain)
+			v = struct{}{}
+		default:
+			err = control.Errorf(control.BadRequest, "unknown verb %q", req.Verb)
+		}
+		return err
+	})
+	d.audit(peer, req, err)
+	return v, err
+}
+
+// audit logs who changed what, or tried to.
+func (d *jobd) audit(peer control.Peer, req control.Request, err error) {
+	args := []any{"verb", string(req.Verb), "job", string(req.Job), "pid", req.PID, "by_uid", peer.UID, "by_pid", peer.PID}
+	if err != nil {
+		d.log.Warn("change refused", append(args, "error", err)...)
+		return
+	}
+	d.log.Info("change", args...)
+}
+
+// resolve finds the JID that a request names; self, and none, is the caller's own job. It runs in the loop.
+func (d *jobd) resolve(peer control.Peer, ref control.JobRef) (job.JID, error) {
+	if ref != control.Self && ref != "" {
+		return job.ParseJID(string(ref), d.store.HID(), d.cfg.Host)
+	}
+	if id, ok := d.engine.Identify(peer.PID); ok {
+		if jid := d.table.Find(id); jid != 0 {
+			return jid, nil
+		}
+	}
+	return 0, &control.Error{Code: control.NoSuchJob, Message: "you are in no job", Hint: "name one: jobctl list"}
+}
+
+// trusted reports whether the peer sees and does what root may.
+func (d *jobd) trusted(peer control.Peer) bool {
+	if peer.Root {
+		return true
+	}
+	gid := d.cfg.AdminGID
+	return gid != nil && peer.UID != 0 && (peer.GID == *gid || slices.Contains(peer.Groups, *gid))
+}
+
+// sees reports whether the peer may look at a job of uid.
+func (d *jobd) sees(peer control.Peer, uid uint32) bool {
+	return d.cfg.Visibility == "all" || d.trusted(peer) || peer.UID == uid
+}
+
+// allowed checks the Owner rule for a job. Whoever may not even see it learns no more than that there is none.
+func (d *jobd) allowed(peer control.Peer, access control.Access, in job.Info) error {
+	switch {
+	case d.trusted(peer):
+		return nil
+	case access == control.Anyone && d.sees(peer, in.UID):
+		return nil
+	case access == control.Owner && peer.UID == in.UID:
+		return nil
+	}
+	d.log.Warn("refused", "jid", in.JID, "seq", in.Seq, "owner", in.UID, "by_uid", peer.UID, "by_pid", peer.PID)
+	if !d.sees(peer, in.UID) {
+		return control.Errorf(control.Denied, "job %d is not yours", in.Seq)
+	}
+	return control.Errorf(control.Denied, "job %d belongs to %s; only its owner and root may do that", in.Seq, in.User)
+}
+
+// createFor makes a job for the caller, or one that is held and empty.
+func (d *jobd) createFor(peer control.Peer, req control.Request) (any, error) {
+	r := job.Request{Held: req.Hold, Info: job.Info{User: req.User, Service: "jobctl", Tags: req.Tags}, Nested: true}
+	if req.UID != nil {
+		r.Info.UID = *req.UID
+	} else {
+		r.Info.UID = peer.UID
+	}
+	if r.Info.User == "" {
+		r.Info.User = uidName(r.Info.UID)
+	}
+	if req.Want != "" {
+		want, err := job.ParseJID(string(req.Want), d.store.HID(), d.cfg.Host)
+		if err != nil {
+			return nil, err
+		}
+		r.JID = want
+	}
+	if !req.Hold {
+		id, err := d.identify(peer.PID)
+		if err != nil {
+			return nil, err
+		}
+		r.Proc = id
+	}
+	return d.create(r)
+}
+
+func (d *jobd) release(peer control.Peer, req control.Request) (any, error) {
+	jid, err := d.resolve(peer, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, d.table.Release(jid)
+}
+
+func (d *jobd) tag(ctx context.Context, peer control.Peer, access control.Access, req control.Request) (any, error) {
+	var in job.Info
+	err := d.do(ctx, func() error {
+		jid, err := d.resolve(peer, req.Job)
+		if err != nil {
+			return err
+		}
+		if in, err = d.table.Job(jid); err != nil {
+			return err
+		}
+		if err := d.allowed(peer, access, in); err != nil {
+			return err
+		}
+		if err := checkTags(in.Tags, req.Tags); err != nil {
+			return err
+		}
+		if err = d.table.Tag(jid, req.Tags); err != nil {
+			return err
+		}
+		in, err = d.table.Job(jid)
+		return err
+	})
+	return in, err
+}
+
+// How much a job may be tagged: tags are kept with every write of the job.
+const (
+	tagsMost    = 64
+	tagKeyMost  = 64
+	tagTextMost = 1024
+)
+
+func checkTags(have, more map[string]string) error {
+	if len(more) == 0 {
+		return control.Errorf(control.BadRequest, "no tag is named: key=value")
+	}
+	for k, v := range more {
+		if k == "" || len(k) > tagKeyMost || len(v) > tagTextMost {
+			return control.Errorf(control.BadRequest, "a tag is key=value, with a key of 1 to %d bytes and a value of %d at most", tagKeyMost, tagTextMost)
+		}
+	}
+	if len(have)+len(more) > tagsMost {
+		return control.Errorf(control.BadRequest, "a job has %d tags at most", tagsMost)
+	}
+	return nil
+}

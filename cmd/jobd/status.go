@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+func (d *jobd) engineWhy() string {
+	if d.cfg.Engine == "connector" {
+		return "asked for"
+	}
+	return "the one that this jobd has"
+}
+
+// cgroupEffect says what jobd does with cgroups here: own, read or off.
+func (d *jobd) cgroupEffect() string {
+	switch {
+	case d.cgroups.Mount == "":
+		return string(kernel.CgroupOff)
+	case d.cgroups.CanMake():
+		return string(kernel.CgroupOwn)
+	default:
+		return string(kernel.CgroupRead)
+	}
+}
+
+// witnesses names what the kernel can be asked here.
+func (d *jobd) witnesses() []string {
+	out := []string{}
+	if d.cgroups.Mount != "" {
+		out = append(out, "cgroup")
+	}
+	if kernel.Proc.HasAudit() {
+		out = append(out, "audit")
+	}
+	return out
+}
+
+func (d *jobd) status(ctx context.Context) (any, error) {
+	s := control.StatusAnswer{
+		Version: version, Host: d.cfg.Host, HID: d.store.HID(), BootID: d.boot, PID: pid(), Started: d.started,
+		Engine: "connector", EngineWhy: d.engineWhy(), Witnesses: d.witnesses(),
+		Cgroup: d.cgroupEffect(), CgroupWhy: job.Text(d.cgroups.Why),
+		Jobs: map[job.State]int{job.Open: 0, job.Lingering: 0}, Events: make(map[string]uint64),
+	}
+	err := d.do(ctx, func() error {
+		d.statusOfModel(&s)
+		return nil
+	})
+	d.statusOfStore(&s)
+	return s, err
+}
+
+func (d *jobd) statusOfModel(s *control.StatusAnswer) {
+	for _, in := range d.table.Jobs() {
+		s.Jobs[in.State]++
+		s.Members += in.Processes
+	}
+	for _, k := range watch.Kinds() {
+		s.Events[k.String()], _ = d.watch.Count(k)
+	}
+	c := d.engine.Counts()
+	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
+	s.Drained, s.Balance = d.table.Drained(), d.table.Balance()
+	if !d.degraded.IsZero() {
+		since := d.degraded
+		s.DegradedSince, s.DegradedWhy = &since, job.Text(d.degradeWhy)
+	}
+	for _, w := range d.watch.Watchers() {
+		s.Subscribers = append(s.Subscribers, control.SubscriberInfo{Name: w.Name, Owner: w.Owner, Kind: "watcher"})
+	}
+	for _, r := range d.notify.Registrations() {
+		n := d.notify.Processes(r.Name)
+		s.Subscribers = append(s.Subscribers, control.SubscriberInfo{Name: r.Name, Owner: r.Owner, Kind: "subscriber", Processes: &n})
+	}
+}
+
+func (d *jobd) statusOfStore(s *control.StatusAnswer) {
+	st := d.store.Stats()
+	s.Store = control.StoreStatus{Path: d.storePath(), Bytes: st.FileSize, Queued: st.Queued, Dropped: st.Dropped, Errors: st.Errors}
+	if st.LastError != nil {
+		s.Store.LastError = job.Text(st.LastError.Error())
+	}
+	if !st.LastCommit.IsZero() {
+		s.Store.LastCommit = &st.LastCommit
+	}
+}
+
+// selfcheck compares the table with the kernel. /proc is read outside the loop; what differs is looked at once more with
+// the engine drained, because processes come and go meanwhile.
+func (d *jobd) selfcheck(ctx context.Context) (any, error) {
+	ans := control.SelfcheckAnswer{Differences: []string{}}
+	var suspects []int32
+	err := d.do(ctx, func() (err error) {
+		suspects, err = d.engine.Suspects()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = d.do(ctx, func() error {
+		for _, pid := range suspects {
+			if diff := d.engine.Differs(pid); diff != "" {
+				ans.Differences = append(ans.Differences, diff)
+			}
+		}
+		ans.Differences = append(ans.Differences, d.tableDiffers()...)
+		ans.Balance = d.table.Balance()
+		return nil
+	})
+	if n := ans.Balance.Error(); n != 0 {
+		ans.Differences = append(ans.Differences, fmt.Sprintf("the balance is off by %d", n))
+	}
+	ans.OK = len(ans.Differences) == 0
+	return ans, err
+}
+
+// tableDiffers compares the jobs' lists with the engine's labels, both ways.
+func (d *jobd) tableDiffers() []string {
+	var out []string
+	members := make(map[watch.ID]job.JID)
+	for _, in := range d.table.Jobs() {
+		for _, id := range d.membersOf([]job.JID{in.JID}) {
+			members[id] = in.JID
+			if got := d.engine.Label(id); got != kernel.Label(in.JID) {
+				out = append(out, fmt.Sprintf("process %d is in job %d, the engine says %d", id.PID, in.Seq, job.JID(got).Seq()))
+			}
+		}
+	}
+	for id := range d.engine.Existing() {
+		if l := d.engine.Label(id); l != 0 && members[id] == 0 {
+			out = append(out, fmt.Sprintf("process %d is in no job, the engine says %d", id.PID, job.JID(l).Seq()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// glance is what the loop gives away of a job, so that /proc can be read without keeping the loop.
+type glance struct {
+	info      job.Info
+	placement job.Placement
+	members   []watch.ID
+	prime     watch.ID
+}
+
+// look copies jobs out of the loop: those that pick says yes to.
+func (d *jobd) look(ctx context.Context, pick func(job.Info) bool) (out []glance, err error) {
+	err = d.do(ctx, func() error {
+		for _, in := range d.table.Jobs() {
+			if !pick(in) {
+				continue
+			}
+			g, err := d.glance(in)
+			if err != nil {
+				return err
+			}
+			out = append(out, g)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// glance runs in the loop.
+func (d *jobd) glance(in job.Info) (g glance, err error) {
+	saved, err := d.table.Saved(in.JID)
+	if err != nil {
+		return g, err
+	}
+	g = glance{info: in, placement: saved.Placement}
+	g.prime, _ = d.table.Prime(in.JID)
+	g.members, err = d.table.Members(in.JID)
+	return g, err
+}
+
+// enlive adds what only the living can tell: what they have used so far, the cgroup's figures, the command. It runs
+// outside the loop; a process that exits meanwhile is on the books before, and is left out here.
+func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
+	used := make([][]*watch.Usage, len(g))
+	for i := range g {
+		for _, id := range g[i].members {
+			u, err := kernel.Proc.LiveCPU(id.PID)
+			if err != nil {
+				u = nil
+			}
+			used[i] = append(used[i], u)
+		}
+		if g[i].info.Command == "" && g[i].prime.PID != 0 {
+			g[i].info.Command = job.Text(kernel.Proc.Comm(g[i].prime.PID))
+		}
+	}
+	err := d.do(ctx, func() error { // who has exited since is in the departed sums, and a pid may be another's by now
+		for i := range g {
+			if in, err := d.table.Job(g[i].info.JID); err == nil {
+				in.Command = cmpText(in.Command, g[i].info.Command)
+				g[i].info = in
+			}
+			for n, id := range g[i].members {
+				if !d.engine.Alive(id) {
+					used[i][n] = &watch.Usage{}
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]job.Info, len(g))
+	for i := range g {
+		in := g[i].info
+		in.AddLive(used[i])
+		if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok {
+			setCgroupCPU(&in, cpu)
+		}
+		out[i] = in
+	}
+	return out, nil
+}
+
+func cmpText(a, b job.Text) job.Text {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// list gives the open jobs, newest first, and with all the ended ones behind them.
+func (d *jobd) list(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	want := func(in job.Info) bool { return d.sees(peer, in.UID) && wantUser(in, req) }
+	g, err := d.look(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	out, err := d.enlive(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	if req.All {
+		open := make(map[job.JID]bool)
+		for _, in := range out {
+			open[in.JID] = true
+		}
+		ended, err := d.endedJobs(req, func(in job.Info) bool { return want(in) && !open[in.JID] })
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ended...)
+	}
+	return cut(out, req.Limit), nil
+}
+
+func cut[T any](list []T, limit int) []T {
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
+	}
+	if list == nil {
+		list = []T{}
+	}
+	return list
+}
+
+func wantUser(in job.Info, req control.Request) bool {
+	return (req.User == "" || in.User == req.User) && (req.UID == nil || in.UID == *req.UID)
+}
+
+// endedJobs reads the books, newest first, and what is on its way there.
+func (d *jobd) endedJobs(req control.Request, want func(job.Info) bool) ([]job.Info, error) {
+	inTime := func(in job.Info) bool {
+		return (req.Since.IsZero() || !in.Ended.Before(req.Since)) && (req.Until.IsZero() || in.Ended.Before(req.Until))
+	}
+	out := []job.Info{}
+	have := make(map[job.JID]bool)
+	for _, s := range slices.Backward(d.store.Waiting()) {
+		if s.State == job.Ended && want(s.Info) && inTime(s.Info) {
+			out = append(out, s.Info)
+			have[s.JID] = true
+		}
+	}
+	slices.SortFunc(out, func(a, b job.Info) int { return b.Ended.Compare(*a.Ended) })
+	for s, err := range d.store.Ended(req.Since, req.Until) {
+		if err != nil {
+			return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
+		}
+		if req.Limit > 0 && len(out) >= req.Limit {
+			break
+		}
+		if !have[s.JID] && want(s.Info) {
+			out = append(out, s.Info)
+		}
+	}
+	return out, nil
+}
+
+func (d *jobd) history(_ context.Context, peer control.Peer, req control.Request) (any, error) {
+	out, err := d.endedJobs(req, func(in job.Info) bool { return d.sees(peer, in.UID) && wantUser(in, req) })
+	return cut(out, req.Limit), err
+}
+
+// show gives one job, open or ended.
+func (d *jobd) show(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	jid, err := d.find(ctx, peer, control.Anyone, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.look(ctx, func(in job.Info) bool { return in.JID == jid })
+	if err != nil {
+		return nil, err
+	}
+	if len(g) == 0 {
+		return d.past(jid)
+	}
+	out, err := d.enlive(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// id says which job a process is in. A JID is no secret: what is behind it is.
+func (d *jobd) id(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	ans := control.IDAnswer{PID: req.PID}
+	if ans.PID == 0 {
+		ans.PID = peer.PID
+	}
+	err := d.do(ctx, func() error {
+		id, err := d.identify(ans.PID)
+		if err != nil {
+			return err
+		}
+		if jid := d.table.Find(id); jid != 0 {
+			seq := jid.Seq()
+			ans.JID, ans.Seq = &jid, &seq
+			in, err := d.table.Job(jid)
+			ans.LoginJID = in.LoginJID
+			return err
+		}
+		return nil
+	})
+	return ans, err
+}
+
+// ps gives living processes: the members of a job, or with unjobbed the users' processes that are in none.
+func (d *jobd) ps(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	if req.Unjobbed {
+		return d.unjobbed(ctx, peer)
+	}
+	jid, err := d.find(ctx, peer, control.Anyone, req.Job)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.look(ctx, func(in job.Info) bool { return in.JID == jid })
+	if err != nil || len(g) == 0 {
+		return []job.Process{}, err
+	}
+	return d.living(ctx, jid, g[0].members)
+}
+
+// living reads processes in /proc, and leaves out those that have gone meanwhile.
+func (d *jobd) living(ctx context.Context, jid job.JID, ids []watch.ID) ([]job.Process, error) {
+	all := make([]*job.Process, len(ids))
+	for i, id := range ids {
+		all[i] = d.liveProcess(jid, id)
+	}
+	out := []job.Process{}
+	err := d.do(ctx, func() error {
+		for i, id := range ids {
+			if all[i] != nil && d.engine.Alive(id) {
+				out = append(out, *all[i])
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// liveProcess reads one process; nil when it has gone.
+func (d *jobd) liveProcess(jid job.JID, id watch.ID) *job.Process {
+	u, st, err := kernel.Proc.LiveUsage(id.PID)
+	if err != nil {
+		return nil
+	}
+	p := &job.Process{JID: jid, Seq: jid.Seq(), PID: id.PID, TGID: id.PID, Exe: job.Text(kernel.Proc.Exe(id.PID)), Flags: []string{}}
+	p.SetUsage(u)
+	p.Nice, p.Sched, p.MinFault, p.MajFault = nil, nil, nil, nil // not read from /proc
+	p.State = job.Text(string(st.State))
+	start, age := kernel.StartTime(st)
+	p.Started = &start
+	elapsed := age.Nanoseconds()
+	p.Elapsed = &elapsed
+	return p
+}
+
+// firstUser is the first uid that belongs to people (login.defs(5), UID_MIN), and nobody the one that stands for none.
+const (
+	firstUser = 1000
+	nobody    = 65534
+)
+
+// unjobbed lists processes that belong to people, by their uid or login uid, and to no job.
+func (d *jobd) unjobbed(ctx context.Context, peer control.Peer) (any, error) {
+	var ids []watch.ID
+	err := d.do(ctx, func() error {
+		for id := range d.engine.Existing() {
+			if d.table.Find(id) == 0 {
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	all, err := d.living(ctx, 0, ids)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(p job.Process) bool {
+		login := kernel.Proc.LoginUID(p.PID)
+		person := p.UID != nil && *p.UID >= firstUser && *p.UID != nobody || login != nil
+		return !person || p.UID == nil || !d.sees(peer, *p.UID)
+	}), nil
+}
+
+// procs gives the records of processes that have gone, newest first.
+func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	out := []job.Process{}
+	if req.Job != "" {
+		jid, err := d.find(ctx, peer, control.Anyone, req.Job)
+		if err != nil {
+			return nil, err
+		}
+		for r, err := range d.store.Records(jid) {
+			if err != nil {
+				return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
+			}
+			out = append(out, r.Process())
+		}
+		slices.SortStableFunc(out, func(a, b job.Process) int { return b.Ended.Compare(*a.Ended) })
+		return cut(out, req.Limit), nil
+	}
+	mine := make(map[job.JID]bool)
+	for r, err := range d.store.AllRecords(req.Since, req.Until) {
+		if err != nil {
+			return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
+		}
+		if req.Limit > 0 && len(out) >= req.Limit {
+			break
+		}
+		if d.ownsJob(ctx, peer, r.JID, mine) {
+			out = append(out, r.Process())
+		}
+	}
+	return out, nil
+}
+
+// ownsJob reports whether the peer may see a job's records; known remembers the answers.
+func (d *jobd) ownsJob(ctx context.Context, peer control.Peer, jid job.JID, known map[job.JID]bool) bool {
+	if d.cfg.Visibility == "all" || d.trusted(peer) {
+		return true
+	}
+	if ok, there := known[jid]; there {
+		return ok
+	}
+	in, err := d.info(ctx, peer, control.JobRef(jid.String()))
+	known[jid] = err == nil && d.sees(peer, in.UID)
+	return known[jid]
+}
+
+// flushMost is how long a question waits for the books to take in what has just happened.
+const flushMost = 5 * time.Second
+
+func (d *jobd) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushMost)
+	defer cancel()
+	if err := d.store.Flush(ctx); err != nil {
+		return control.Errorf(control.Unavailable, "cannot bring the books up to date: %s", err)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// writeError writes {"error":{…}}.
+func writeError(w http.ResponseWriter, e *Error) {
+	b, err := encode(struct {
+		Error *Error `json:"error"`
+	}{e})
+	if err != nil { // three strings: can't be
+		b = []byte(`{"error":{"code":"internal","message":"jobd failed"}}`)
+	}
+	head(w, e.Code.httpStatus())
+	_, _ = w.Write(b) // a client that has gone wants no answer
+}
+
+// writeAnswer writes what the backend answered. Lists are written piece by piece: they may be long.
+func writeAnswer(w http.ResponseWriter, v any) {
+	switch v := v.(type) {
+	case []job.Info:
+		writeList(w, v, wholeInfo)
+	case []job.Process:
+		writeList(w, v, wholeProcess)
+	default:
+		b, err := encode(whole(v))
+		if err != nil {
+			writeError(w, Errorf(Internal, "cannot encode the answer: %s", err))
+			return
+		}
+		head(w, http.StatusOK)
+		_, _ = w.Write(b)
+	}
+}
+
+func head(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+}
+
+// writeList writes an array, an element a line.
+func writeList[T any](w http.ResponseWriter, list []T, whole func(T) T) {
+	head(w, http.StatusOK)
+	sep := "["
+	for _, v := range list {
+		b, err := encode(whole(v))
+		if err != nil {
+			panic(http.ErrAbortHandler) // half an array is out: the client must not take it for all
+		}
+		if _, err := io.WriteString(w, sep); err != nil {
+			return
+		}
+		if _, err := w.Write(bytes.TrimSuffix(b, []byte("\n"))); err != nil {
+			return
+		}
+		sep = ",\n"
+	}
+	if len(list) == 0 {
+		_, _ = io.WriteString(w, sep)
+	}
+	_, _ = io.WriteString(w, "]\n")
+}
+
+// encode leaves <, > and & as they are: this is no page of HTML.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
+
+// whole makes lists that are nil empty: arrays are never null.
+func whole(v any) any {
+	switch v := v.(type) {
+	case job.Info:
+		return wholeInfo(v)
+	case KillAnswer:
+		v.Left, v.Refused, v.Jobs = list(v.Left), list(v.Refused), list(v.Jobs)
+		return v
+	case StatusAnswer:
+		v.Witnesses, v.Subscribers = list(v.Witnesses), list(v.Subscribers)
+		return v
+	case SelfcheckAnswer:
+		v.Differences = list(v.Differences)
+		return v
+	case ChangeAnswer:
+		v.Processes = list(v.Processes)
+		return v
+	case AdoptAnswer:
+		jobs := make([]ChangeAnswer, len(v.Jobs))
+		for i, c := range v.Jobs {
+			c.Processes = list(c.Processes)
+			jobs[i] = c
+		}
+		v.Jobs = jobs
+		return v
+	}
+	return v
+}
+
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func wholeInfo(in job.Info) job.Info {
+	in.Marks = list(in.Marks)
+	if in.Tags == nil {
+		in.Tags = map[string]string{}
+	}
+	return in
+}
+
+func wholeProcess(p job.Process) job.Process {
+	p.Flags = list(p.Flags)
+	return p
+}

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// limits is what jobd.sock spends on its callers. Root has no share of its own but what is kept free for it.
+type limits struct {
+	perUser  int // connections of one ordinary user: those above it are told so, above twice of it closed at once
+	total    int // connections of everybody
+	reserve  int // of them, for root only
+	requests int // carried out at a time for one ordinary user; kill and wait take long and don't count
+
+	header, body, idle time.Duration // to send a request line and headers, all of a request, the next request
+	answer             time.Duration // to read an answer
+	grace              time.Duration // for answers in hand, when jobd stops
+}
+
+// defaultLimits leaves room for jobd's own files: a connection is two descriptors, the socket and its process.
+func defaultLimits() limits {
+	l := limits{
+		perUser: 64, total: 4096, reserve: 256, requests: 16,
+		header: 5 * time.Second, body: 10 * time.Second, idle: time.Minute, answer: 30 * time.Second, grace: time.Second,
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < uint64(4*l.total) {
+		l.total = max(int(files.Cur)/4, 16)
+		l.reserve = min(l.reserve, l.total/4)
+	}
+	return l
+}
+
+// tally counts something for each user.
+type tally struct {
+	mu    sync.Mutex
+	all   int
+	users map[uint32]int
+}
+
+func newTally() *tally { return &tally{users: make(map[uint32]int)} }
+
+// add counts one more unless there are most of the user's, or mostAll of everybody's, and says how many the user has.
+func (t *tally) add(uid uint32, most, mostAll int) (n int, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n = t.users[uid]
+	if n >= most || t.all >= mostAll {
+		return n, false
+	}
+	t.users[uid]++
+	t.all++
+	return n + 1, true
+}
+
+func (t *tally) sub(uid uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all--
+	if t.users[uid]--; t.users[uid] == 0 {
+		delete(t.users, uid)
+	}
+}
+
+// door is jobd.sock as http.Server sees it: who comes in is identified and counted before a byte is read.
+type door struct {
+	*net.UnixListener
+	peers  *peers
+	limits limits
+	conns  *tally
+	log    *rateLog
+	admin  *uint32
+}
+
+// Accept gives the next connection that there is room for.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		c, err := d.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		if g := d.admit(c); g != nil {
+			return g, nil
+		}
+		c.Close()
+	}
+}
+
+func (d *door) admit(c *net.UnixConn) *guest {
+	p, h, err := d.peers.of(c)
+	if err != nil {
+		d.log.warn(Peer{}, "connection refused", "error", err)
+		return nil
+	}
+	p.Admin = d.admin != nil && p.UID != 0 && p.inGroup(*d.admin)
+	most, mostAll := 2*d.limits.perUser, d.limits.total-d.limits.reserve
+	if p.Root {
+		most, mostAll = d.limits.total, d.limits.total
+	}
+	n, ok := d.conns.add(p.UID, most, mostAll)
+	if !ok {
+		h.close()
+		d.log.warn(p, "connection refused", "why", "too many", "open", n)
+		return nil
+	}
+	leave := sync.OnceFunc(func() { h.close(); d.conns.sub(p.UID) })
+	return &guest{UnixConn: c, peer: p, crowded: !p.Root && n > d.limits.perUser, answer: d.limits.answer, leave: leave}
+}
+
+// guest is a connection whose other end is known.
+type guest struct {
+	*net.UnixConn
+	peer    Peer
+	crowded bool // one too many: to be told so
+	answer  time.Duration
+	leave   func()
+}
+
+// Close lets go of the process too.
+func (g *guest) Close() error {
+	defer g.leave()
+	return g.UnixConn.Close()
+}
+
+// SetWriteDeadline never takes a deadline away: what http.Server writes by itself, between requests, has one too.
+func (g *guest) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		t = time.Now().Add(2 * g.answer)
+	}
+	return g.UnixConn.SetWriteDeadline(t)
+}

@@ -1,0 +1,198 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ask sends a request and reads its answer.
+func ask[T any](ctx context.Context, c *Client, verb Verb, req Request) (T, error) {
+	var out T
+	req.Verb = verb
+	hr, err := newHTTP(ctx, req)
+	if err != nil {
+		return out, err
+	}
+	t := &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: c.dial}
+	defer t.CloseIdleConnections()
+	resp, err := t.RoundTrip(hr)
+	if err != nil {
+		return out, unreachable(ctx, c.Path, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return out, readError(resp)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		return out, unreachable(ctx, c.Path, fmt.Errorf("cannot read the answer: %w", err))
+	}
+	return out, nil
+}
+
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return dialUnix(ctx, "unix", c.Path)
+}
+
+// dialUnix connects. A queue that is full is tried again: connect(2) does not wait on a socket that doesn't block.
+func dialUnix(ctx context.Context, network, path string) (net.Conn, error) {
+	for tries := 0; ; tries++ {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, path)
+		if !errors.Is(err, unix.EAGAIN) || tries == 200 {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// newHTTP makes the HTTP request of a request, by the access table.
+func newHTTP(ctx context.Context, req Request) (*http.Request, error) {
+	rt := routeOf(req)
+	if err := rt.check(req); err != nil {
+		return nil, err
+	}
+	said, err := rt.say(req)
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "http", Host: "jobd", Path: strings.ReplaceAll(rt.path, "{job}", string(req.Job))}
+	if rt.method == get {
+		u.RawQuery = asQuery(said).Encode()
+		return http.NewRequestWithContext(ctx, rt.method, u.String(), nil)
+	}
+	body, err := encode(said)
+	if err != nil {
+		return nil, Errorf(BadRequest, "cannot encode the request: %s", err)
+	}
+	if len(body) > longestBody {
+		return nil, Errorf(BadRequest, "the body has more than %d bytes", longestBody)
+	}
+	hr, err := http.NewRequestWithContext(ctx, rt.method, u.String(), bytes.NewReader(body))
+	if err == nil {
+		hr.Header.Set("Content-Type", "application/json")
+	}
+	return hr, err
+}
+
+// routeOf finds the route of a verb: of the two that ps has, by whether a job is named.
+func routeOf(req Request) route {
+	var last route
+	for _, rt := range routes {
+		if rt.verb != req.Verb {
+			continue
+		}
+		last = rt
+		if strings.Contains(rt.path, "{job}") == (req.Job != "") {
+			break
+		}
+	}
+	return last
+}
+
+// say gives the fields that a request has, and refuses those that its verb doesn't take: they would be lost in silence.
+func (rt route) say(req Request) (map[string]json.RawMessage, error) {
+	b, err := encode(req)
+	if err != nil {
+		return nil, Errorf(BadRequest, "cannot encode the request: %s", err)
+	}
+	var said map[string]json.RawMessage
+	if err := json.Unmarshal(b, &said); err != nil {
+		return nil, Errorf(BadRequest, "cannot encode the request: %s", err)
+	}
+	if strings.Contains(rt.path, "{job}") {
+		delete(said, "job")
+	}
+	for name := range said {
+		if !slices.Contains(rt.names(), name) {
+			return nil, unknownField(rt.verb, name, rt.names())
+		}
+	}
+	return said, nil
+}
+
+func asQuery(said map[string]json.RawMessage) url.Values {
+	query := url.Values{}
+	for name, raw := range said {
+		text := string(raw)
+		var s string
+		if json.Unmarshal(raw, &s) == nil {
+			text = s
+		}
+		query.Set(name, text)
+	}
+	return query
+}
+
+// readError reads an answer that says no. One that is not jobd's form is net/http's own.
+func readError(resp *http.Response) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, longestBody))
+	var a struct {
+		Error *Error `json:"error"`
+	}
+	if err == nil && json.Unmarshal(b, &a) == nil && a.Error != nil && a.Error.Code != "" {
+		return a.Error
+	}
+	code := Internal
+	if resp.StatusCode/100 == 4 {
+		code = BadRequest
+	}
+	return Errorf(code, "jobd answered %s: %s", resp.Status, clip(strings.TrimSpace(string(b)), 200))
+}
+
+// unreachable says what stood between jobd and its client, and what to do about it. A cancelled context is the caller's
+// own doing and stays what it is.
+func unreachable(ctx context.Context, path string, err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%w at %s: it did not answer in time: %w", ErrUnreachable, path, context.DeadlineExceeded)
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("%w at %s: %w: is it running?", ErrUnreachable, path, bare(err))
+	}
+	return fmt.Errorf("%w at %s: %w", ErrUnreachable, path, bare(err))
+}
+
+// Login sends a request to login.sock at path, about the process that it runs in.
+func Login(ctx context.Context, path string, req LoginRequest) (LoginAnswer, error) {
+	msg, err := req.format()
+	if err != nil {
+		return LoginAnswer{}, Errorf(BadRequest, "%s", err)
+	}
+	c, err := dialUnix(ctx, "unixpacket", path)
+	if err != nil {
+		return LoginAnswer{}, unreachable(ctx, path, err)
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := c.Write(msg); err != nil {
+		return LoginAnswer{}, unreachable(ctx, path, err)
+	}
+	buf := make([]byte, longestMessage)
+	n, err := c.Read(buf)
+	if err != nil {
+		return LoginAnswer{}, unreachable(ctx, path, err)
+	}
+	return parseLoginAnswer(buf[:n], req.Verb)
+}

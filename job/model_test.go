@@ -1,0 +1,242 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// dumb is the slow, obvious model of the table: for every process there ever was, which job it is in; everything else is
+// counted anew from that each time.
+type dumb struct {
+	home  map[int32]JID // of the living; 0: in no job
+	jobs  map[JID]bool  // open
+	held  map[JID]bool
+	cpu   map[JID]int64
+	total map[JID]int
+	ended []JID
+}
+
+func (m *dumb) members(j JID) []int32 {
+	var out []int32
+	for p, in := range m.home {
+		if in == j {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// settle ends what is empty, as often as something changes.
+func (m *dumb) settle() {
+	for j := range m.jobs {
+		if len(m.members(j)) == 0 && !m.held[j] {
+			delete(m.jobs, j)
+			m.ended = append(m.ended, j)
+		}
+	}
+}
+
+func (m *dumb) alive() []int32 {
+	var out []int32
+	for p := range m.home {
+		out = append(out, p)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (m *dumb) open() []JID {
+	var out []JID
+	for j := range m.jobs {
+		out = append(out, j)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestTableAgainstModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(rt)
+		m := &dumb{home: map[int32]JID{1: 0}, jobs: map[JID]bool{}, held: map[JID]bool{}, cpu: map[JID]int64{}, total: map[JID]int{}}
+		next := int32(2)
+		var ended []JID
+		used := map[JID]bool{}
+		proc := func(rt *rapid.T) int32 { return rapid.SampledFrom(m.alive()).Draw(rt, "pid") }
+		someJob := func(rt *rapid.T) JID {
+			if open := m.open(); len(open) > 0 {
+				return rapid.SampledFrom(open).Draw(rt, "job")
+			}
+			return NewJID(1, 999)
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"fork": func(rt *rapid.T) {
+				p, c := proc(rt), next
+				if rapid.Bool().Draw(rt, "reuse") && next > 3 {
+					if c = rapid.Int32Range(2, next-1).Draw(rt, "old"); alive(m, c) {
+						return
+					}
+				} else {
+					next++
+				}
+				check(rt, w.fork(p, c, rapid.Bool().Draw(rt, "inferred")))
+				m.home[c] = m.home[p]
+				if j := m.home[p]; j != 0 {
+					m.total[j]++
+				}
+			},
+			"exit": func(rt *rapid.T) {
+				p := proc(rt)
+				if p == 1 {
+					return
+				}
+				j, cpu := m.home[p], rapid.Int64Range(0, 9).Draw(rt, "cpu")
+				check(rt, w.exit(p, 0, &watch.Usage{Groups: watch.GroupBasic | watch.GroupCPU, CPU: cpu}, false))
+				m.cpu[j] += cpu
+				delete(m.home, p)
+			},
+			"create": func(rt *rapid.T) {
+				p, nested := proc(rt), rapid.Bool().Draw(rt, "nested")
+				jid, err := w.table.Allocate(0)
+				check(rt, err)
+				if used[jid] {
+					rt.Fatalf("%s was given twice", jid)
+				}
+				used[jid] = true
+				_, err = w.table.Create(Request{Proc: w.id(p), JID: jid, Nested: nested, Info: Info{User: "u"}})
+				if (m.home[p] != 0 && !nested) != errors.Is(err, ErrMember) {
+					rt.Fatalf("create for %d in %d, nested %v: %v", p, m.home[p], nested, err)
+				}
+				if err == nil {
+					m.home[p], m.jobs[jid] = jid, true
+					m.total[jid]++
+				}
+			},
+			"hold": func(rt *rapid.T) {
+				jid, err := w.table.Allocate(0)
+				check(rt, err)
+				_, err = w.table.Create(Request{JID: jid, Held: true})
+				check(rt, err)
+				m.jobs[jid], m.held[jid] = true, true
+			},
+			"release": func(rt *rapid.T) {
+				j := someJob(rt)
+				if err := w.table.Release(j); (err == nil) != m.held[j] {
+					rt.Fatalf("release %s, held %v: %v", j, m.held[j], err)
+				}
+				delete(m.held, j)
+			},
+			"attach": func(rt *rapid.T) {
+				p, j := proc(rt), someJob(rt)
+				err := w.table.Attach(w.id(p), j)
+				switch {
+				case !m.jobs[j]:
+					expect(rt, err, ErrNoJob)
+				case m.home[p] == 0:
+					expect(rt, err, nil)
+					m.home[p] = j
+					m.total[j]++
+				case m.home[p] == j:
+					expect(rt, err, nil)
+				default:
+					expect(rt, err, ErrOtherJob)
+				}
+			},
+			"move": func(rt *rapid.T) {
+				p, j := proc(rt), someJob(rt)
+				err := w.table.Move(w.id(p), j)
+				switch {
+				case !m.jobs[j]:
+					expect(rt, err, ErrNoJob)
+				case m.home[p] == 0:
+					expect(rt, err, ErrNotMember)
+				default:
+					expect(rt, err, nil)
+					if m.home[p] != j {
+						m.home[p] = j
+						m.total[j]++
+					}
+				}
+			},
+			"detach": func(rt *rapid.T) {
+				p := proc(rt)
+				_, err := w.table.Detach(w.id(p), Known{PID: p})
+				if m.home[p] == 0 {
+					expect(rt, err, ErrNotMember)
+				} else {
+					expect(rt, err, nil)
+				}
+				m.home[p] = 0
+			},
+			"": func(rt *rapid.T) {
+				m.settle()
+				for _, e := range w.table.Effects() {
+					if s, ok := e.(EndedJob); ok {
+						ended = append(ended, s.Saved.JID)
+						if *s.Saved.CPU != m.cpu[s.Saved.JID] || s.Saved.TotalProcesses != m.total[s.Saved.JID] {
+							rt.Fatalf("%s ended with cpu %d of %d, %d processes of %d", s.Saved.JID,
+								*s.Saved.CPU, m.cpu[s.Saved.JID], s.Saved.TotalProcesses, m.total[s.Saved.JID])
+						}
+					}
+				}
+				compare(rt, w, m, ended)
+			},
+		})
+	})
+}
+
+func alive(m *dumb, pid int32) bool { _, ok := m.home[pid]; return ok }
+
+func compare(rt *rapid.T, w *world, m *dumb, ended []JID) {
+	got, want := slices.Clone(ended), slices.Clone(m.ended)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		rt.Fatalf("ended %v, want each once of %v", got, want)
+	}
+	var open []JID
+	for _, in := range w.table.Jobs() {
+		open = append(open, in.JID)
+		ids, err := w.table.Members(in.JID)
+		check(rt, err)
+		var pids []int32
+		for _, id := range ids {
+			pids = append(pids, id.PID)
+		}
+		if !slices.Equal(pids, m.members(in.JID)) {
+			rt.Fatalf("%s has %v, want %v", in.JID, pids, m.members(in.JID))
+		}
+	}
+	slices.Sort(open)
+	if !slices.Equal(open, m.open()) {
+		rt.Fatalf("open %v, want %v", open, m.open())
+	}
+	for p, j := range m.home {
+		if w.table.Find(w.id(p)) != j {
+			rt.Fatalf("process %d is in %s, want %s", p, w.table.Find(w.id(p)), j)
+		}
+	}
+	if e := w.table.Balance().Error(); e != 0 {
+		rt.Fatalf("the balance is off by %d: %+v", e, w.table.Balance())
+	}
+}
+
+func check(rt *rapid.T, err error) {
+	rt.Helper()
+	if err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func expect(rt *rapid.T, got, want error) {
+	rt.Helper()
+	if !errors.Is(got, want) || want == nil && got != nil {
+		rt.Fatal(fmt.Sprintf("got %v, want %v", got, want))
+	}
+}
