@@ -81,7 +81,7 @@ func (c *Client) Move(ctx context.Context, req Request) (ChangeAnswer, error) {
 	return ask[ChangeAnswer](ctx, c, Move, req)
 }
 
-// Adopt makes jobs of processes older than jobd: of PID, Scope, or AllSessions.
+// Adopt makes jobs of processes older than jobd: of PID, Scope, or AllSessions. User, UID and Tags say what jobd can't know.
 func (c *Client) Adopt(ctx context.Context, req Request) (AdoptAnswer, error) {
 	return ask[AdoptAnswer](ctx, c, Adopt, req)
 }

@@ -34,7 +34,7 @@ var routes = []route{
 	{verb: Attach, method: post, path: "/v1/jobs/{job}/attach", access: Root, fields: "pid tree"},
 	{verb: Move, method: post, path: "/v1/jobs/{job}/move", access: Root, fields: "pid tree"},
 	{verb: Detach, method: post, path: "/v1/detach", access: Root, fields: "pid job tree"},
-	{verb: Adopt, method: post, path: "/v1/adopt", access: Root, fields: "pid scope all_sessions"},
+	{verb: Adopt, method: post, path: "/v1/adopt", access: Root, fields: "pid scope all_sessions user uid tags"},
 	{verb: Drain, method: post, path: "/v1/drain", access: Root},
 	{verb: Resume, method: post, path: "/v1/resume", access: Root},
 }
