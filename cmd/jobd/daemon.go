@@ -182,14 +182,16 @@ func (d *jobd) runAll(ctx context.Context, login *control.LoginServer, api *cont
 	g.Go(func() error { return named("loop", d.loop(ctx)) })
 	g.Go(func() error { return named("login socket", login.Serve(ctx, d)) })
 	g.Go(func() error { return named("api socket", api.Serve(ctx, d)) })
+	scrape := "off"
 	if d.cfg.MetricsListen != "" {
 		l, err := net.Listen("tcp", d.cfg.MetricsListen)
 		if err != nil {
 			return fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
 		}
+		scrape = l.Addr().String()
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, l)) })
 	}
-	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir, "hid", d.store.HID())
+	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir, "hid", d.store.HID(), "metrics", scrape)
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)
 	}

@@ -1,0 +1,68 @@
+# Names for commands. Variables:
+#   VERSION   what jobd --version says              make build VERSION=1.2.3
+#   PKG, RUN  which tests                           make test PKG=./job/... RUN=Stories
+#   FUZZTIME  how long each fuzzer runs             make fuzz FUZZTIME=1m
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PKG      ?= ./...
+RUN      ?= .
+FUZZTIME ?= 20s
+GO       ?= go
+CC       ?= cc
+
+LDFLAGS    := -s -w -X main.version=$(VERSION)
+PAM_CFLAGS := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2
+PAM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=pam/module/pam_job.map
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: all build demo test test-vm test-full bench fuzz lint deps clean
+all: build
+
+build: bin/jobd bin/jobctl bin/pam_job.so
+
+# jobd asks no name service and needs no C; jobctl opens PAM sessions, and does.
+bin/jobd: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/jobd
+bin/jobctl: FORCE
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/jobctl
+bin/pam_job.so: $(wildcard pam/module/*.c pam/module/*.h) pam/module/pam_job.map
+	@mkdir -p bin
+	$(CC) $(PAM_CFLAGS) $(PAM_LDFLAGS) -o $@ $(wildcard pam/module/*.c) -lpam
+FORCE:
+
+# The main job on this machine, from nothing. Installs a C compiler and libpam's headers if they are missing.
+demo: deps build
+	cmd/jobd/demo.sh
+
+# Every test that this machine can run. What needs root or a program that is not there says so and is skipped; with
+# JOBD_INTEGRATION=1 it fails instead.
+test: deps build
+	$(GO) test -timeout 15m -run '$(RUN)' $(PKG)
+
+# The main job on a whole Debian 12 with systemd, in qemu.
+test-vm: build
+	cmd/jobd/vm/run.sh
+
+# All of it, with the race detector, and every fuzzer for a while.
+test-full: deps build lint
+	JOBD_INTEGRATION=1 $(GO) test -race -timeout 60m -run '$(RUN)' $(PKG)
+	$(MAKE) fuzz
+	$(MAKE) test-vm
+
+bench: deps build
+	$(GO) test -run '^$$' -bench . -benchmem ./job/... ./store ./metrics
+	$(GO) test -count 1 -timeout 30m -v ./cmd/jobd/bench -args -bench-table
+
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+lint:
+	@test -z "$$(gofmt -l cmd job metrics pam store)" || { gofmt -l cmd job metrics pam store; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+deps:
+	.ci/deps build
+
+clean:
+	rm -rf bin dist
