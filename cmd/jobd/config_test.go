@@ -1,0 +1,68 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseConfig(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "jobd.toml")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		bad  string // a part of the error; empty: none
+	}{
+		{"OK nothing", nil, ""},
+		{"OK all flags", []string{"--run-dir", "/x", "--state-dir=/y", "--metrics-listen", "", "--engine", "connector", "--cgroup", "off"}, ""},
+		{"OK file", []string{"--config", file("hid = 5\nhost = \"h\"\nvisibility = \"all\"\nkill_grace = \"2s\"\nadmin_gid = 4\n")}, ""},
+		{"bad flag", []string{"--rundir", "/x"}, "not defined"},
+		{"bad argument", []string{"start"}, "unexpected argument"},
+		{"bad engine", []string{"--engine", "magic"}, "unknown --engine"},
+		{"bad bpf", []string{"--engine", "bpf"}, "use auto or connector"},
+		{"bad cgroup", []string{"--cgroup", "maybe"}, "unknown --cgroup"},
+		{"bad file is missing", []string{"--config", "/nonexistent"}, "cannot read /nonexistent"},
+		{"bad key", []string{"--config", file("hid = 5\nhidd = 6\n")}, "unknown key hidd"},
+		{"bad type", []string{"--config", file("\nhid = \"five\"\n")}, "line 2"},
+		{"bad syntax", []string{"--config", file("hid = 5\nhost = h\n")}, "line 2"},
+		{"bad hid", []string{"--config", file("hid = 4294967296\n")}, "cannot read"},
+		{"bad visibility", []string{"--config", file("visibility = \"some\"\n")}, "unknown visibility"},
+		{"bad grace", []string{"--config", file("kill_grace = \"-1s\"\n")}, "kill_grace"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := parseConfig(c.args, io.Discard)
+			if c.bad == "" {
+				if err != nil || cfg.Host == "" {
+					t.Errorf("got %+v, %v", cfg, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.bad) {
+				t.Errorf("got %v, want something with %q", err, c.bad)
+			}
+		})
+	}
+}
+
+func TestConfigFileSetsWhatItSays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobd.toml")
+	if err := os.WriteFile(path, []byte("hid = 7\nadmin_gid = 4\nkill_grace = \"2s\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := parseConfig([]string{"--config", path}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.HID != 7 || *cfg.AdminGID != 4 || cfg.KillGrace != 2*time.Second || cfg.Visibility != "own" {
+		t.Errorf("got %+v", cfg.settings)
+	}
+}
