@@ -67,8 +67,8 @@ func (d *jobd) jobEnded(s job.Saved) {
 		s.Estimated = true // its cgroup went with the last process: what the exit records said has to do
 	}
 	d.store.EndJob(s)
-	if err := d.journal.Ended(s.JID); err != nil {
-		d.degrade("cannot write the journal: " + err.Error())
+	if err := d.keep(s); err != nil { // until the end is committed, the journal has it
+		d.degrade(err.Error())
 	}
 	if err := d.engine.Forget(kernel.Label(s.JID)); err != nil {
 		d.degrade("cannot narrow the watch for ambiguous forks: " + err.Error())

@@ -96,10 +96,14 @@ func (d *jobd) lastOpen() ([]job.Saved, error) {
 	}
 	out := make([]job.Saved, 0, len(byJID))
 	for _, s := range byJID {
-		if past, err := d.store.Job(s.JID); err == nil && past.State == job.Ended {
-			continue // its end was committed, its journal line outlived it
+		past, err := d.store.Job(s.JID)
+		switch {
+		case err == nil && past.State == job.Ended: // its end was committed, its journal line outlived it
+		case s.State == job.Ended:
+			d.store.EndJob(s) // its end was not
+		default:
+			out = append(out, s)
 		}
-		out = append(out, s)
 	}
 	return out, nil
 }

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// queue holds what was handed over and is not on disk yet. Whoever hands over never waits for more than the mutex, which
+// nobody holds while doing I/O.
+type queue struct {
+	first chan struct{} // something waits, where nothing did since the last take
+	now   chan struct{} // somebody wants a commit at once
+
+	maxRecords, batch, kickJobs, maxJobs int
+
+	mu      sync.Mutex
+	closed  bool
+	fresh   bool          // something came since the last take …
+	since   time.Time     // … the first of it then
+	records []*job.Record // came since the last take
+	taken   []*job.Record // being committed, or to be tried again
+	jobs    map[job.JID]*waitingJob
+	flushes []chan<- error // waiting for the next commit to be over
+	stats   Stats
+}
+
+// waitingJob is the latest state of a job. It is never changed, only replaced.
+type waitingJob struct {
+	saved job.Saved
+	ended bool
+}
+
+// batch is what one commit is about.
+type batch struct {
+	records []*job.Record
+	jobs    []*waitingJob // by JID
+	flushes []chan<- error
+}
+
+func (b *batch) empty() bool { return len(b.records) == 0 && len(b.jobs) == 0 }
+
+func newQueue(o Options) *queue {
+	return &queue{
+		first: make(chan struct{}, 1), now: make(chan struct{}, 1), jobs: make(map[job.JID]*waitingJob),
+		maxRecords: o.Records, batch: o.Batch, kickJobs: o.Jobs, maxJobs: 16 * o.Jobs,
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) putRecord(r *job.Record) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.records)+len(q.taken) >= q.maxRecords {
+		q.stats.Dropped++
+		return
+	}
+	q.records = append(q.records, r)
+	if len(q.records) == q.batch {
+		signal(q.now)
+	}
+	q.woken()
+}
+
+// putJob keeps the latest state of each job; after its end there is no later one.
+func (q *queue) putJob(w *waitingJob) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	old := q.jobs[w.saved.JID]
+	switch {
+	case q.closed, old == nil && len(q.jobs) >= q.maxJobs:
+		q.stats.DroppedJobs++
+		return
+	case old != nil && old.ended:
+		return
+	}
+	q.jobs[w.saved.JID] = w
+	if len(q.jobs) == q.kickJobs {
+		signal(q.now)
+	}
+	q.woken()
+}
+
+func (q *queue) woken() {
+	if !q.fresh {
+		q.fresh, q.since = true, time.Now()
+		signal(q.first)
+	}
+}
+
+// take gives all that waits. It stays in the queue until done.
+func (q *queue) take() batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.taken) == 0 {
+		q.taken, q.records = q.records, q.taken
+	} else { // the last commit failed
+		q.taken = append(q.taken, q.records...)
+		clear(q.records)
+		q.records = q.records[:0]
+	}
+	b := batch{records: q.taken, flushes: q.flushes}
+	for _, w := range q.jobs {
+		b.jobs = append(b.jobs, w)
+	}
+	slices.SortFunc(b.jobs, func(a, b *waitingJob) int { return cmp.Compare(a.saved.JID, b.saved.JID) })
+	q.fresh, q.flushes = false, nil
+	return b
+}
+
+// finish takes a batch that is on disk out of the queue; one that is not (err) stays, to be tried again.
+func (q *queue) finish(b batch, err error) {
+	q.mu.Lock()
+	if err == nil {
+		clear(q.taken)
+		q.taken = q.taken[:0]
+		for _, w := range b.jobs {
+			if q.jobs[w.saved.JID] == w {
+				delete(q.jobs, w.saved.JID)
+			}
+		}
+	}
+	q.count(b, err)
+	q.mu.Unlock()
+	for _, c := range b.flushes {
+		c <- err
+	}
+}
+
+func (q *queue) count(b batch, err error) {
+	q.stats.Failing = err != nil
+	switch {
+	case err != nil:
+		q.stats.Errors++
+		q.stats.LastError = err
+	case !b.empty():
+		q.stats.Commits++
+		q.stats.Records += uint64(len(b.records))
+		q.stats.LastCommit = time.Now()
+	}
+}
+
+// flush has c told how the next commit went that takes all that waits now.
+func (q *queue) flush(c chan<- error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	q.flushes = append(q.flushes, c)
+	signal(q.now)
+	return nil
+}
+
+// due says when the commit of what came first is due.
+func (q *queue) due(delay time.Duration) time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.since.Add(delay)
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+}
+
+func (q *queue) snapshot() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stats
+	s.Queued, s.QueuedJobs = len(q.records)+len(q.taken), len(q.jobs)
+	return s
+}
+
+func (q *queue) waiting() []job.Saved {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := make([]job.Saved, 0, len(q.jobs))
+	for _, w := range q.jobs {
+		out = append(out, w.saved)
+	}
+	slices.SortFunc(out, func(a, b job.Saved) int { return cmp.Compare(a.JID, b.JID) })
+	return out
+}
