@@ -28,6 +28,11 @@ type Options struct {
 	// shown. Without it a module that asks gets an error.
 	Prompt func(question string, echo bool) (string, error)
 
+	// Opened is called when the session is open and the command has not begun,
+	// with the session's environment. It may add to that with what it returns,
+	// in the form of Env; an error closes the session again.
+	Opened func(env map[string]string) ([]string, error)
+
 	// ConfDir replaces /etc/pam.d, where libpam can (1.4 and later).
 	ConfDir string
 }

@@ -106,6 +106,13 @@ func runHere(ctx context.Context, o Options) (Result, error) {
 }
 
 func runIn(ctx context.Context, s *session, o Options, signals *caught) (Result, error) {
+	if o.Opened != nil {
+		more, err := o.Opened(s.env)
+		if err != nil {
+			return Result{}, err
+		}
+		o.Env = append(more, o.Env...)
+	}
 	c, err := newCommand(s, o)
 	if err != nil {
 		return Result{}, err

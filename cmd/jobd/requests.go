@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -127,7 +128,7 @@ func (d *jobd) allowed(peer control.Peer, access control.Access, in job.Info) er
 
 // createFor makes a job for the caller, or one that is held and empty.
 func (d *jobd) createFor(peer control.Peer, req control.Request) (any, error) {
-	r := job.Request{Held: req.Hold, Info: job.Info{User: req.User, Service: "jobctl", Tags: req.Tags}, Nested: true}
+	r := job.Request{Held: req.Hold, Info: job.Info{User: req.User, Service: job.Text(cmp.Or(req.Service, "jobctl")), Tags: req.Tags}, Nested: true}
 	if req.UID != nil {
 		r.Info.UID = *req.UID
 	} else {

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// column is one column of a table. Where a line would be too long, those with a floor are made narrower, the widest
+// first, down to it.
+type column struct {
+	title string
+	right bool // numbers stand at the right
+	floor int
+}
+
+// table is rows of cells that are fit for a terminal already (see plain).
+type table struct {
+	columns []column
+	rows    [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write prints the table; no line is wider than width.
+func (t *table) write(w io.Writer, width int) error {
+	widths := t.fit(width)
+	var b strings.Builder
+	if titles := t.titles(); titles != nil {
+		t.line(&b, titles, widths, width)
+	}
+	for _, row := range t.rows {
+		t.line(&b, row, widths, width)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// titles is nil for a table without a header.
+func (t *table) titles() []string {
+	var titles []string
+	for _, c := range t.columns {
+		if c.title == "" {
+			return nil
+		}
+		titles = append(titles, c.title)
+	}
+	return titles
+}
+
+// fit gives each column what it needs, and then takes away what there is too much.
+func (t *table) fit(width int) []int {
+	widths := make([]int, len(t.columns))
+	total := len(t.columns) - 1
+	for i, c := range t.columns {
+		widths[i] = cells(c.title)
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], cells(row[i]))
+		}
+		total += widths[i]
+	}
+	for ; total > width; total-- {
+		i := t.widest(widths)
+		if i < 0 {
+			break
+		}
+		widths[i]--
+	}
+	return widths
+}
+
+func (t *table) widest(widths []int) int {
+	found := -1
+	for i, c := range t.columns {
+		if c.floor > 0 && widths[i] > c.floor && (found < 0 || widths[i] > widths[found]) {
+			found = i
+		}
+	}
+	return found
+}
+
+func (t *table) line(b *strings.Builder, row []string, widths []int, width int) {
+	var line strings.Builder
+	for i, c := range t.columns {
+		text := shorten(row[i], widths[i])
+		pad := strings.Repeat(" ", widths[i]-cells(text))
+		if i > 0 {
+			line.WriteByte(' ')
+		}
+		if c.right {
+			line.WriteString(pad + text)
+		} else {
+			line.WriteString(text + pad)
+		}
+	}
+	b.WriteString(shorten(strings.TrimRight(line.String(), " "), width))
+	b.WriteByte('\n')
+}
+
+// facts are what is known of one thing, a name and a value a line. Nothing of a value is lost: a long one goes on below.
+type facts struct {
+	names  []string
+	values []string
+}
+
+func (f *facts) add(name, value string) {
+	f.names = append(f.names, name)
+	f.values = append(f.values, value)
+}
+
+func (f *facts) write(w io.Writer, width int) error {
+	indent := 0
+	for _, name := range f.names {
+		indent = max(indent, cells(name)+2)
+	}
+	var b strings.Builder
+	for i, name := range f.names {
+		for _, line := range fold(f.values[i], width-indent) {
+			line = name + strings.Repeat(" ", indent-cells(name)) + line
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			name = ""
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeJSON prints a value as the contract names it, whole and indented.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// array keeps an empty list from becoming null.
+func array[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// unjobbed is a process in no job: its JID is null, not 0.
+type unjobbed struct {
+	job.Process
+	JID *job.JID `json:"jid"`
+	Seq *uint32  `json:"seq"`
+}
+
+// processArray is processes as the contract names them.
+func processArray(list []job.Process) []any {
+	out := make([]any, len(list))
+	for i, p := range list {
+		out[i] = p
+		if p.JID == 0 {
+			out[i] = unjobbed{Process: p}
+		}
+	}
+	return out
+}
