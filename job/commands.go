@@ -75,7 +75,7 @@ func (t *Table) Create(r Request) (Info, error) {
 			return Info{}, err
 		}
 	}
-	if err := t.subscribe(r.Proc, e, false); err != nil {
+	if err := t.subscribe(r.Proc, e, false, r.Placement.Before); err != nil {
 		return Info{}, err
 	}
 	if old != nil {
@@ -137,8 +137,8 @@ func (t *Table) Former(id watch.ID) (JID, bool) {
 	return *m.job.ParentJID, true
 }
 
-// Attach puts a process that is in no job into one. Where it is in that job already, nothing happens.
-func (t *Table) Attach(id watch.ID, jid JID) error {
+// Attach puts a process that is in no job into one; what it had used before is not the job's. Where it is in that job already, nothing happens.
+func (t *Table) Attach(id watch.ID, jid JID, before Spent) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -149,11 +149,11 @@ func (t *Table) Attach(id watch.ID, jid JID) error {
 		}
 		return fmt.Errorf("process %d is in job %d: %w", id.PID, m.job.Seq, ErrOtherJob)
 	}
-	return t.subscribe(id, e, false)
+	return t.subscribe(id, e, false, before)
 }
 
 // Adopt is Attach for a process that a witness or a scan found to belong to the job: it was not seen joining.
-func (t *Table) Adopt(id watch.ID, jid JID) error {
+func (t *Table) Adopt(id watch.ID, jid JID, before Spent) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -161,11 +161,11 @@ func (t *Table) Adopt(id watch.ID, jid JID) error {
 	if m := t.member(id); m != nil {
 		return ErrMember
 	}
-	return t.subscribe(id, e, true)
+	return t.subscribe(id, e, true, before)
 }
 
 // Move takes a process from its job into another; the old one ends when it is empty then.
-func (t *Table) Move(id watch.ID, jid JID) error {
+func (t *Table) Move(id watch.ID, jid JID, before Spent) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -180,7 +180,7 @@ func (t *Table) Move(id watch.ID, jid JID) error {
 	if err := t.leave(id); err != nil {
 		return err
 	}
-	if err := t.subscribe(id, e, false); err != nil {
+	if err := t.subscribe(id, e, false, before); err != nil {
 		return err
 	}
 	t.endIfEmpty(m.job, EndDetached)
@@ -297,7 +297,11 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID) error {
 	}
 	e.TotalProcesses -= min(e.TotalProcesses, s.Processes)
 	for _, id := range members {
-		if err := t.subscribe(id, e, true); err != nil {
+		before := Spent{}
+		if id == poe {
+			before = s.Placement.Before
+		}
+		if err := t.subscribe(id, e, true, before); err != nil {
 			return err
 		}
 	}

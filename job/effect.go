@@ -33,6 +33,7 @@ type Placement struct {
 	Audit    *uint32 `json:"audit,omitempty"`     // audit session id, if it was set when the job was opened
 	BaseCPU  *int64  `json:"base_cpu,omitempty"`  // the cgroup's CPU in ns when the job was opened
 	POEStart uint64  `json:"poe_start,omitempty"` // clock ticks since boot: with the pid, the POE's identity on file
+	Before   Spent   `json:"before,omitzero"`     // what the POE had used by then
 	Detached []Known `json:"detached,omitempty"`  // taken out by root: they outrank every witness
 }
 

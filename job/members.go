@@ -33,9 +33,10 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 	if e == nil {
 		return // detached or moved: whoever did it says what becomes of the job
 	}
-	j.departed.Add(e.Usage)
+	used := m.before.Off(e.Usage)
+	j.departed.Add(used)
 	j.Estimated = j.Estimated || e.Inferred
-	t.emit(t.record(m, e))
+	t.emit(t.record(m, e, used))
 	if m.id == j.prime && e.Usage != nil && j.Command == "" {
 		j.Command = Text(e.Usage.Comm)
 	}
@@ -78,12 +79,12 @@ func (t *Table) join(s *pnotify.Subscriber, j *entry, mono int64, inferred bool)
 }
 
 // subscribe puts a process that was in no job into j, on request (attached) or by a witness (adopted).
-func (t *Table) subscribe(id watch.ID, j *entry, adopted bool) error {
+func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) error {
 	s, err := t.notify.Subscribe(id, Subscriber, nil)
 	if err != nil {
 		return err
 	}
-	m := &member{id: id, job: j, since: t.mono, guessed: adopted}
+	m := &member{id: id, job: j, since: t.mono, guessed: adopted, before: before}
 	s.Data = m
 	j.members[id] = m
 	j.TotalProcesses++

@@ -24,14 +24,14 @@ type Record struct {
 
 func (*Record) effect() {}
 
-// record is what is known of a member that has gone.
-func (t *Table) record(m *member, e *watch.Event) *Record {
+// record is what is known of a member that has gone; used is what it used as one.
+func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	r := &Record{
 		JID: m.job.JID, PID: m.id.PID, End: t.at(e.Mono).UnixNano(),
 		Status: e.Value, Exited: e.Valid, Forked: m.born && m.execs == 0, Estimated: m.guessed || e.Inferred,
 	}
-	if e.Usage != nil {
-		r.Used, r.Usage = true, *e.Usage
+	if used != nil {
+		r.Used, r.Usage = true, *used
 	}
 	switch {
 	case m.born: // the stamps of one clock: no step of the wall clock comes between

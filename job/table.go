@@ -69,8 +69,9 @@ type member struct {
 	job     *entry
 	since   int64 // CLOCK_MONOTONIC ns
 	execs   int
-	born    bool // forked into the job while it was watched, so since is its start
-	guessed bool // not seen joining: found by a scan or settled by a witness
+	before  Spent // used before it became a member
+	born    bool  // forked into the job while it was watched, so since is its start
+	guessed bool  // not seen joining: found by a scan or settled by a witness
 }
 
 // New makes an empty table and registers it with n.
@@ -168,6 +169,14 @@ func (t *Table) Prime(jid JID) (watch.ID, bool) {
 	default:
 		return e.poe, e.members[e.poe] != nil
 	}
+}
+
+// Before gives what a member had used before it became one.
+func (t *Table) Before(id watch.ID) Spent {
+	if m := t.member(id); m != nil {
+		return m.before
+	}
+	return Spent{}
 }
 
 // Find gives the job that a process is in; 0 for none.

@@ -57,6 +57,7 @@ type model struct {
 	degraded   time.Time
 	degradeWhy string
 	spent      map[string]*spending // by user, of jobs that have ended
+	borrowed   map[job.JID]*borrowed
 }
 
 // serve runs jobd until ctx ends or a part of it fails.
@@ -67,7 +68,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	}
 	d := &jobd{cfg: cfg, log: log, started: time.Now(), commands: make(chan command), ended: make(chan struct{})}
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
-	d.spent = make(map[string]*spending)
+	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)
 	d.api.init()
 	if os.Geteuid() != 0 {
 		return errors.New("jobd has to run as root: it follows every process of the host")

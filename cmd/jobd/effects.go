@@ -11,10 +11,12 @@ import (
 // carryOut does what the table asked for, in order, and gives err back: the answer of the command that led to it. When
 // a job could not be written to the journal, that is the answer.
 func (d *jobd) carryOut(err error) error {
-	for _, e := range d.table.Effects() {
+	effects := d.table.Effects()
+	for _, e := range effects {
 		switch e := e.(type) {
 		case *job.Record:
 			d.store.PutRecord(e)
+			d.left(e)
 		case job.Opened:
 			err = errors.Join(err, d.opened(e.Saved))
 		case job.Changed:
@@ -27,12 +29,16 @@ func (d *jobd) carryOut(err error) error {
 			d.log.Error("unknown effect", "type", fmt.Sprintf("%T", e))
 		}
 	}
+	if len(effects) > 0 {
+		d.sample()
+	}
 	return err
 }
 
 // opened writes a job down before anybody is answered: the journal survives jobd, the store survives the host.
 func (d *jobd) opened(s job.Saved) error {
 	d.store.PutJob(s)
+	d.borrow(s)
 	d.log.Info("job start", "jid", s.JID, "seq", s.Seq, "user", s.User, "uid", s.UID, "service", string(s.Service),
 		"tty", string(s.TTY), "rhost", string(s.RHost), "poe", s.POE, "parent", refText(s.ParentJID),
 		"audit", number(s.AuditSession), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
@@ -61,11 +67,7 @@ func (d *jobd) keep(s job.Saved) error {
 
 // jobEnded closes a job's books with the best figures there are, and lets go of what the kernel held for it.
 func (d *jobd) jobEnded(s job.Saved) {
-	if cpu, ok := kernel.CgroupCPU(d.cgroups, s.Placement); ok && s.EndReason != job.EndBoot {
-		setCgroupCPU(&s.Info, cpu)
-	} else if s.Placement.BaseCPU != nil {
-		s.Estimated = true // its cgroup went with the last process: what the exit records said has to do
-	}
+	d.finalCPU(&s)
 	d.store.EndJob(s)
 	if err := d.keep(s); err != nil { // until the end is committed, the journal has it
 		d.degrade(err.Error())

@@ -198,7 +198,7 @@ func readJob(used *spending, cgroups *kernel.Cgroups, g *glance) {
 	}
 	for _, id := range g.members {
 		if u, err := kernel.Proc.LiveCPU(id.PID); err == nil {
-			used.cpu += u.CPU
+			used.cpu += g.before[id].OffLive(u).CPU
 		}
 	}
 }

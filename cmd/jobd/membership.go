@@ -53,7 +53,7 @@ func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
 }
 
 // enter puts a process where its new job is held, labels it, and puts it on the books by put.
-func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID) error) error {
+func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.Spent) error) error {
 	saved, err := d.table.Saved(jid)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID) error
 	if err := d.engine.Attach(id, kernel.Label(jid), monotonic()); err != nil {
 		return err
 	}
-	return put(id, jid)
+	return put(id, jid, kernel.Proc.Spent(id.PID))
 }
 
 func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {

@@ -69,6 +69,9 @@ func (d *jobd) restore(s job.Saved, f kernel.Found) error {
 	if err := d.table.Restore(s, f.POE, f.Members); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
 	}
+	if len(f.Members) > 0 {
+		d.borrow(s)
+	}
 	d.log.Info("job taken up", "jid", s.JID, "seq", s.Seq, "user", s.User, "members", len(f.Members), "poe", f.POE != watch.ID{})
 	return nil
 }

@@ -16,6 +16,7 @@ type glance struct {
 	info      job.Info
 	placement job.Placement
 	members   []watch.ID
+	before    map[watch.ID]job.Spent // of those that had used something before they were members
 	prime     watch.ID
 }
 
@@ -46,6 +47,14 @@ func (d *jobd) glance(in job.Info) (g glance, err error) {
 	g = glance{info: in, placement: saved.Placement}
 	g.prime, _ = d.table.Prime(in.JID)
 	g.members, err = d.table.Members(in.JID)
+	for _, id := range g.members {
+		if s := d.table.Before(id); s != (job.Spent{}) {
+			if g.before == nil {
+				g.before = make(map[watch.ID]job.Spent)
+			}
+			g.before[id] = s
+		}
+	}
 	return g, err
 }
 
@@ -59,7 +68,7 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 			if err != nil {
 				u = nil
 			}
-			used[i] = append(used[i], u)
+			used[i] = append(used[i], g[i].before[id].OffLive(u))
 		}
 		if g[i].info.Command == "" && g[i].prime.PID != 0 {
 			g[i].info.Command = job.Text(kernel.Proc.Comm(g[i].prime.PID))

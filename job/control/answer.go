@@ -25,7 +25,7 @@ func writeError(w http.ResponseWriter, e *Error) {
 func writeAnswer(w http.ResponseWriter, v any) {
 	switch v := v.(type) {
 	case []job.Info:
-		writeList(w, v, wholeInfo)
+		writeList(w, v, func(in job.Info) any { return wholeInfo(in) })
 	case []job.Process:
 		writeList(w, v, wholeProcess)
 	default:
@@ -45,7 +45,7 @@ func head(w http.ResponseWriter, status int) {
 }
 
 // writeList writes an array, an element a line.
-func writeList[T any](w http.ResponseWriter, list []T, whole func(T) T) {
+func writeList[T any](w http.ResponseWriter, list []T, whole func(T) any) {
 	head(w, http.StatusOK)
 	sep := "["
 	for _, v := range list {
@@ -76,7 +76,7 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// whole makes lists that are nil empty: arrays are never null.
+// whole makes lists and maps that are nil empty: they are never null.
 func whole(v any) any {
 	switch v := v.(type) {
 	case job.Info:
@@ -86,6 +86,7 @@ func whole(v any) any {
 		return v
 	case StatusAnswer:
 		v.Witnesses, v.Subscribers = list(v.Witnesses), list(v.Subscribers)
+		v.Jobs, v.Events = dict(v.Jobs), dict(v.Events)
 		return v
 	case SelfcheckAnswer:
 		v.Differences = list(v.Differences)
@@ -112,15 +113,30 @@ func list[T any](s []T) []T {
 	return s
 }
 
+func dict[K comparable, V any](m map[K]V) map[K]V {
+	if m == nil {
+		return map[K]V{}
+	}
+	return m
+}
+
 func wholeInfo(in job.Info) job.Info {
 	in.Marks = list(in.Marks)
-	if in.Tags == nil {
-		in.Tags = map[string]string{}
-	}
+	in.Tags = dict(in.Tags)
 	return in
 }
 
-func wholeProcess(p job.Process) job.Process {
+// unjobbed is a process in no job: of that, null is said, not a JID of zeros.
+type unjobbed struct {
+	JID *job.JID `json:"jid"`
+	Seq *uint32  `json:"seq"`
+	job.Process
+}
+
+func wholeProcess(p job.Process) any {
 	p.Flags = list(p.Flags)
+	if p.JID == 0 {
+		return unjobbed{Process: p}
+	}
 	return p
 }

@@ -55,7 +55,7 @@ func (c *Client) Wait(ctx context.Context, req Request) (job.Info, error) {
 	return ask[job.Info](ctx, c, Wait, req)
 }
 
-// Create makes a job of the caller, or with Hold an empty one. Of req count Hold, Want, User, UID, Tags.
+// Create makes a job of the caller, or with Hold an empty one. Of req count Hold, Want, User, UID, Service, Tags.
 func (c *Client) Create(ctx context.Context, req Request) (job.Info, error) {
 	return ask[job.Info](ctx, c, Create, req)
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	longestBody = 64 << 10
-	longestText = 4096 // a user, a scope
+	longestText = 4096 // a user, a service, a scope
 )
 
 // names lists what a request may say.
@@ -175,7 +175,7 @@ func (rt route) check(req Request) error {
 		return Errorf(BadRequest, "bad pid %d: a process id is above 0", req.PID)
 	case req.Timeout < 0 || req.Limit < 0:
 		return Errorf(BadRequest, "a timeout or limit below 0 means nothing")
-	case len(req.User) > longestText || len(req.Scope) > longestText:
+	case max(len(req.User), len(req.Service), len(req.Scope)) > longestText:
 		return Errorf(BadRequest, "a name of more than %d bytes names nothing", longestText)
 	case req.UID != nil && *req.UID == noID:
 		return Errorf(BadRequest, "%d is no user id", *req.UID)

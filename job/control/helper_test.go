@@ -224,7 +224,8 @@ func (l *logText) String() string {
 
 func (l *logText) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// serveAPI runs a Server until the test ends and gives its path. Change, where given, sets limits.
+// serveAPI runs a Server until the test ends and gives its path. Whoever runs the test is root to it. Change, where given,
+// sets limits.
 func serveAPI(t testing.TB, b Backend, cfg Config, dir string, change func(*limits)) string {
 	t.Helper()
 	path := filepath.Join(dir, "jobd.sock")
@@ -232,6 +233,7 @@ func serveAPI(t testing.TB, b Backend, cfg Config, dir string, change func(*limi
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.door.peers.root = uint32(os.Getuid())
 	if change != nil {
 		change(&s.limits)
 		s.door.limits = s.limits
@@ -247,6 +249,7 @@ func serveLogin(t testing.TB, b Backend, log *slog.Logger, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.peers.root = uint32(os.Getuid())
 	run(t, func(ctx context.Context) error { return s.Serve(ctx, b) })
 	return path
 }

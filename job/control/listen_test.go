@@ -25,7 +25,7 @@ func TestListenTwice(t *testing.T) {
 	if _, err := NewClient(api).Status(t.Context()); err != nil {
 		t.Errorf("the first jobd no longer answers: %v", err)
 	}
-	if _, err := Login(t.Context(), login, LoginRequest{Verb: "close"}); os.Getuid() == 0 && err != nil {
+	if _, err := Login(t.Context(), login, LoginRequest{Verb: "close"}); err != nil {
 		t.Errorf("the first jobd no longer answers a login: %v", err)
 	}
 }

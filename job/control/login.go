@@ -89,7 +89,7 @@ func (s *LoginServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 	}
 	if !p.Root {
 		h.close()
-		s.log.warn(p, "login denied", "why", "not root of jobd's user namespace")
+		s.log.warn(p, "login denied", "why", p.notRoot())
 		s.refuse(c, Errorf(Denied, "only root of jobd's own user namespace may open and close sessions"))
 		return
 	}

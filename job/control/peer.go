@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 type peers struct {
 	proc   string // a mounted procfs
 	userNS string // our own user namespace, as its link in procfs reads
+	root   uint32 // whose uid root's is: 0, but for tests
 	old    bool   // do without SO_PEERPIDFD, as a kernel before 6.5 does
 }
 
@@ -58,15 +60,32 @@ func (ps *peers) ofFD(fd int) (Peer, *handle, error) {
 	}
 	h := &handle{fd: ps.pidfd(fd, cred.Pid)}
 	p := Peer{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid, Groups: groups, Alive: h.alive}
-	p.Root = cred.Uid == 0 && ps.sharesUserNS(cred.Pid) && h.alive()
+	if cred.Uid == ps.root {
+		var shared bool
+		shared, p.unread = ps.sharesUserNS(cred.Pid)
+		p.Root = shared && h.alive() // alive after that was read: so it was read of this process
+	}
 	return p, h, nil
 }
 
-// sharesUserNS compares user namespaces. It must be asked before the process is found alive: what was read then was its.
-// A namespace that can't be read is not ours. A process can't come back from a child namespace, so later is soon enough.
-func (ps *peers) sharesUserNS(pid int32) bool {
+// sharesUserNS compares user namespaces; one that can't be read is not ours. That it is read some time after the connect
+// does no harm: nobody comes back from a child namespace.
+func (ps *peers) sharesUserNS(pid int32) (bool, error) {
 	ns, err := os.Readlink(filepath.Join(ps.proc, strconv.Itoa(int(pid)), "ns/user"))
-	return err == nil && ns == ps.userNS
+	return err == nil && ns == ps.userNS, err
+}
+
+// notRoot says for the log why a peer is not root. Reading another's namespace takes CAP_SYS_PTRACE (ptrace(2)).
+func (p Peer) notRoot() string {
+	switch {
+	case p.UID != 0:
+		return "not uid 0"
+	case errors.Is(p.unread, fs.ErrPermission):
+		return "jobd may not read its user namespace and needs CAP_SYS_PTRACE for that"
+	case p.unread != nil:
+		return "it has gone"
+	}
+	return "root of another user namespace"
 }
 
 // pidfd gets hold of the process that connected, -1 if it has gone. SO_PEERPIDFD (since Linux 6.5) names it beyond doubt.

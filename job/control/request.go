@@ -71,16 +71,18 @@ type Request struct {
 	Probe   bool          `json:"probe,omitempty"`   // kill: signal 0
 	Now     bool          `json:"now,omitempty"`     // kill: KILL at once
 	Only    bool          `json:"only,omitempty"`    // not the jobs below it
-	Timeout time.Duration `json:"timeout,omitempty"` // wait, kill: give up after this; 0: wait's never, kill's own
+	Timeout time.Duration `json:"timeout,omitempty"` // wait: give up after this, 0: never; kill: KILL after this, 0: jobd's own
 
-	Hold bool              `json:"hold,omitempty"` // create: a job that lives while it is empty
-	Want JobRef            `json:"want,omitempty"` // create: this JID
-	User string            `json:"user,omitempty"` // create: for whom (root only); list, history: whose
-	UID  *uint32           `json:"uid,omitempty"`
-	Tags map[string]string `json:"tags,omitempty"`
+	Hold bool    `json:"hold,omitempty"` // create: a job that lives while it is empty
+	Want JobRef  `json:"want,omitempty"` // create: this JID
+	User string  `json:"user,omitempty"` // create: for whom (root only); list, history: whose
+	UID  *uint32 `json:"uid,omitempty"`
+	// Service is what a job that is created is said to come from; jobctl without it.
+	Service string            `json:"service,omitempty"`
+	Tags    map[string]string `json:"tags,omitempty"`
 
-	Since time.Time `json:"since,omitzero"` // history, procs: what ended at or after this …
-	Until time.Time `json:"until,omitzero"` // … and was started before this
+	Since time.Time `json:"since,omitzero"` // list, history, procs: of what has ended, only what ended at this or later …
+	Until time.Time `json:"until,omitzero"` // … and before this
 	Limit int       `json:"limit,omitempty"`
 }
 
@@ -96,6 +98,8 @@ type Peer struct {
 	Admin bool
 	// Alive reports whether the process that connected still is that process: its pidfd, or its start time, says so.
 	Alive func() bool
+
+	unread error // why the user namespace of a uid 0 is not known
 }
 
 // Backend carries requests out. Its errors are *Error where it knows what went wrong.

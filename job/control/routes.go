@@ -29,7 +29,7 @@ var routes = []route{
 	{verb: Wait, method: post, path: "/v1/jobs/{job}/wait", access: Owner, fields: "only timeout", long: true},
 	{verb: Tag, method: post, path: "/v1/jobs/{job}/tags", access: Owner, fields: "tags"},
 
-	{verb: Create, method: post, path: "/v1/jobs", access: Root, fields: "hold want user uid tags"},
+	{verb: Create, method: post, path: "/v1/jobs", access: Root, fields: "hold want user uid service tags"},
 	{verb: Release, method: post, path: "/v1/jobs/{job}/release", access: Root},
 	{verb: Attach, method: post, path: "/v1/jobs/{job}/attach", access: Root, fields: "pid tree"},
 	{verb: Move, method: post, path: "/v1/jobs/{job}/move", access: Root, fields: "pid tree"},

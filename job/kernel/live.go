@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -50,6 +51,40 @@ func (fs FS) LiveCPU(pid int32) (*watch.Usage, error) {
 	}
 	u.CPU = u.User + u.System
 	return u, nil
+}
+
+// Spent reads what a process has used so far, to be taken off what it will have used in the end: its tasks' CPU as their
+// exit records will have it (sum_exec_runtime, the first field of /proc/PID/task/TID/schedstat), the rest as LiveUsage.
+func (fs FS) Spent(pid int32) job.Spent {
+	u, _, err := fs.LiveUsage(pid)
+	if err != nil {
+		return job.Spent{} // gone: there is nothing to take it off
+	}
+	s := job.Spent{CPU: u.CPU, User: u.User, System: u.System, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes}
+	if ns, ok := fs.runtime(pid); ok {
+		s.CPU = ns
+	}
+	return s
+}
+
+// runtime adds up the living tasks' run time, ns. Those that have exited are on nobody's account any more.
+func (fs FS) runtime(pid int32) (ns int64, ok bool) {
+	tids, err := fs.Tasks(pid)
+	if err != nil {
+		return 0, false
+	}
+	for _, tid := range tids {
+		b, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/schedstat")
+		if err != nil {
+			continue
+		}
+		first, _, _ := bytes.Cut(b, []byte(" "))
+		if v, err := strconv.ParseInt(string(first), 10, 64); err == nil {
+			ns += v
+			ok = true
+		}
+	}
+	return ns, ok
 }
 
 // field finds the first number after a name at the beginning of a line; 0 when there is none.

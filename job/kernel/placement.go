@@ -16,7 +16,7 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 	if err != nil {
 		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	p := job.Placement{POEStart: st.Start, Audit: c.FS.Session(pid)}
+	p := job.Placement{POEStart: st.Start, Audit: c.FS.Session(pid), Before: c.FS.Spent(pid)}
 	if c.Cgroups.Mount == "" {
 		return p, nil
 	}

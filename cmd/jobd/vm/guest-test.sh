@@ -1,0 +1,392 @@
+#!/bin/bash
+# The main job, on the host that run.sh has booted: started by vm-test.service
+# as root, stdout is the serial console. Every login here is a real one, with
+# ssh and a key, through the host's own PAM stack.
+#
+# Nothing here waits for luck: `until_ok` repeats a question until the answer is
+# right or a deadline has passed, and everything that could hang has a timeout.
+# shellcheck disable=SC2016 # what is in single quotes is for the login's shell
+set -u
+
+lib=/usr/local/lib/jobd-vm
+run=$(mktemp -d /run/vm-test.XXXXXX)
+host=127.0.0.1
+export HOME=/root LC_ALL=C
+
+passed=0
+failed=0
+declare -A login_in login_out login_pid
+
+# --- saying what happened
+
+ok() { passed=$((passed + 1)); echo "ok - $1"; }
+not_ok() { failed=$((failed + 1)); echo "not ok - $1: got ${2//$'\n'/ | }"; }
+note() { echo "# $*"; }
+
+# equals NAME GOT WANT
+equals() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "'$2', want '$3'"; fi; }
+# matches NAME GOT REGEXP
+matches() { if [[ $2 =~ $3 ]]; then ok "$1"; else not_ok "$1" "'$2', want /$3/"; fi; }
+# contains NAME WORDS WORD
+contains() { case " ${2//$'\n'/ } " in *" $3 "*) ok "$1" ;; *) not_ok "$1" "'$2', want '$3' in it" ;; esac; }
+
+# until_ok SECONDS COMMAND…: the command's success, or no later than that.
+until_ok() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$deadline" ] || return 1
+		sleep 0.2
+	done
+}
+
+# code COMMAND…: prints its exit code and nothing else.
+code() { timeout 60 "$@" >"$run/code.out" 2>&1; echo $?; }
+
+finish() {
+	trap - EXIT
+	# What the daemons logged goes to the second serial line, for whoever has to find out why.
+	if [ "$failed" -gt 0 ] || [ "$passed" = 0 ] || [ -e "$lib/keep" ]; then
+		journalctl -b --no-pager -o short-monotonic >/dev/ttyS1 2>&1
+	fi
+	echo "vm: $passed passed, $failed failed"
+	# The machine goes off as soon as we end: wait until the line has been sent.
+	stty -F /dev/ttyS0 onlcr
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+	exit
+}
+
+# --- logins
+
+# open_login NAME USER: a login with a shell, whose stdin and stdout we hold.
+open_login() {
+	local in out
+	mkfifo "$run/$1.in" "$run/$1.out"
+	ssh "$2@$host" 'exec bash' <"$run/$1.in" >"$run/$1.out" 2>>"$run/$1.err" &
+	login_pid[$1]=$!
+	exec {in}>"$run/$1.in" {out}<"$run/$1.out"
+	login_in[$1]=$in
+	login_out[$1]=$out
+}
+
+# in_login NAME COMMAND: the command's output; its exit code is in_login's.
+in_login() {
+	local line end="end-$RANDOM$RANDOM"
+	printf '%s\n' "{ $2" "} </dev/null 2>&1; printf '\n$end %s\n' \$?" >&"${login_in[$1]}"
+	while IFS= read -r -t 60 line <&"${login_out[$1]}"; do
+		case $line in
+		"$end "*) return "${line#* }" ;;
+		'') ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done
+	echo "(no answer from login $1: $(tail -n 3 "$run/$1.err"))"
+	return 99
+}
+
+# close_login NAME: logout, and the ssh client's end.
+close_login() {
+	local in=${login_in[$1]} out=${login_out[$1]} pid=${login_pid[$1]}
+	echo exit >&"$in"
+	exec {in}>&- {out}<&-
+	until_ok 30 gone "$pid" || kill "$pid"
+	wait "$pid"
+}
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+not() { ! "$@"; }
+
+# --- what jobd says
+
+# ask FILTER VERB…: jobctl's JSON through jq; empty when jobctl failed.
+ask() {
+	local filter=$1
+	shift
+	timeout 60 jobctl "$@" --json 2>>"$run/jobctl.err" | jq -r "$filter" 2>>"$run/jobctl.err"
+}
+
+# job SEQ FILTER: one question. learn SEQ [VERB]: all there is, into `fact`, by
+# one call of jobctl (a program's start is dear in an emulated machine).
+job() { ask "$2" show "$1"; }
+declare -A fact
+learn() {
+	local key value verb="show $1"
+	[ "${2:-show}" = show ] || verb=$2
+	fact=()
+	# shellcheck disable=SC2086 # two words
+	while IFS=$'\t' read -r key value; do fact[$key]=$value; done < <(
+		ask "[.] | flatten[] | select(.seq == $1) | to_entries[] | [.key, (.value | tostring)] | @tsv" $verb)
+}
+job_is() { [ "$(job "$1" "$2")" = "$3" ]; }
+members() { ask '[.[].pid] | sort | join(" ")' ps "$1"; }
+members_are() { [ "$(members "$1")" = "$2" ]; }
+
+scrape() {
+	local web
+	exec {web}<>"/dev/tcp/$host/9853" || return 1
+	printf 'GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n' "$host" >&"$web"
+	timeout 30 cat <&"$web"
+	exec {web}>&-
+}
+
+# metric REGEXP: the sum of the samples whose name and labels match, in billionths.
+metric() { scrape | awk -v want="$1" '$0 ~ "^" want { sum += $NF } END { printf "%.0f\n", sum * 1e9 }'; }
+
+# --- what the host says
+
+scope_of() { sed -n 's/^0:://p' "/proc/$1/cgroup" 2>/dev/null; }
+cpu_of() { awk '$1 == "usage_usec" { printf "%.0f\n", $2 * 1000 }' "/sys/fs/cgroup$1/cpu.stat"; }
+
+# --- the checks
+
+# The host as it is, before jobd is asked anything: what follows rests on it.
+host_is_a_host() {
+	contains 'cgroup v2 has its controllers' "$(cat /sys/fs/cgroup/cgroup.controllers)" memory
+	open_login main alice
+	matches 'ssh logs alice in' "$(in_login main 'id -un')" '^alice$'
+	shell=$(in_login main 'echo $$')
+	session=$(in_login main 'echo $XDG_SESSION_ID')
+	audit=$(in_login main 'cat /proc/self/sessionid')
+	scope=$(in_login main 'sed -n s/^0:://p /proc/self/cgroup')
+	matches 'pam_loginuid gave the login an audit session' "$audit" '^[0-9]{1,9}$'
+	logind_has_it
+}
+
+# Asked before and after jobd did its work: it must not have changed.
+logind_has_it() {
+	local props leader
+	matches "the login is in its session's scope${1:-}" "$scope" "^/user\.slice/user-1000\.slice/session-$session\.scope\$"
+	equals "the shell's cgroup is that scope${1:-}" "$(scope_of "$shell")" "$scope"
+	contains "logind lists the session${1:-}" "$(loginctl list-sessions --no-legend | awk '$3 == "alice" { print $1 }')" "$session"
+	props=$(loginctl show-session "$session" -p Name -p Scope -p Leader -p Service)
+	contains "logind knows the session's scope${1:-}" "$props" "Scope=${scope##*/}"
+	contains "logind knows the session's service${1:-}" "$props" Service=sshd
+	leader=$(sed -n 's/^Leader=//p' <<<"$props")
+	equals "the session's leader is in the scope${1:-}" "$(scope_of "$leader")" "$scope"
+	matches "loginctl session-status shows the shell${1:-}" "$(loginctl session-status --no-pager "$session")" "$shell"
+}
+
+jobd_is_ready() {
+	until_ok 60 systemctl -q is-active jobd || { not_ok 'jobd says READY' "$(systemctl is-active jobd)"; return 1; }
+	ok 'jobd says READY'
+	matches 'jobctl status names the engine' "$(ask .engine status)" '^(connector|bpf)'
+	note "status: $(ask tojson status)"
+}
+
+login_is_a_job() {
+	seq=$(in_login main 'jobctl id --json' | jq -r .seq)
+	matches 'jobctl id in the login says its job' "$seq" '^[0-9]+$'
+	equals 'jobctl list has one job of alice' "$(ask '[.[] | select(.user == "alice") | .seq] | join(" ")' list)" "$seq"
+	learn "$seq"
+	equals "the job's service" "${fact[service]-}" sshd
+	equals "the job's uid" "${fact[uid]-}" 1000
+	equals "the job's state" "${fact[state]-}" open
+	equals "the job's rhost" "${fact[rhost]-}" "$host"
+	equals "the job's logind_session" "${fact[logind_session]-}" "$session"
+	equals "the job's audit_session" "${fact[audit_session]-}" "$audit"
+	contains "the job's auth_key is the key's fingerprint" "${fact[auth_key]-}" "$(ssh-keygen -lf /root/.ssh/id_ed25519.pub | awk '{ print $2 }')"
+	matches "the job's witness is not null" "${fact[witness]-null}" '^[^n]'
+	equals 'JOB_JID in the login is the jid' "$(in_login main 'echo $JOB_JID')" "${fact[jid]-}"
+	equals 'the list is for alice, too' "$(in_login main 'jobctl list --json' | jq -r '[.[].seq] | join(" ")')" "$seq"
+	contains 'the shell is a member' "$(members "$seq")" "$shell"
+	equals "the members are the scope's processes" "$(members "$seq")" \
+		"$(sort -n "/sys/fs/cgroup$scope/cgroup.procs" | paste -sd' ')"
+	logind_has_it ', with jobd'
+	equals 'jobd has made no cgroup for it' "$(cat /sys/fs/cgroup/jobd/*/cgroup.procs 2>/dev/null)" ''
+}
+
+# near NAME GOT LOW HIGH, in ns: GOT within 5 % + 50 ms of what lies between.
+near() {
+	local slack=$(($4 / 20 + 50000000))
+	if [ "$2" -ge $(($3 - slack)) ] && [ "$2" -le $(($4 + slack)) ]; then
+		ok "$1"
+	else
+		not_ok "$1" "$2 ns, want $3 to $4 within 5 % + 50 ms"
+	fi 2>/dev/null
+}
+
+# The job's figure is asked for between two readings of the scope's: it must lie
+# between them. Differences over some work are compared, since the job's books
+# open at whatever the scope had used by then.
+cpu_agrees() {
+	local low0 low1 high0 high1 job0 job1 web0 web1
+	low0=$(cpu_of "$scope")
+	job0=$(job "$seq" .cpu_ns)
+	web0=$(metric 'jobd_user_cpu_seconds_total.*"alice"')
+	high0=$(cpu_of "$scope")
+	# One long process and many short ones: those that die within a tick are what tick accounting misses.
+	in_login main "$lib/escape burn 1500; for i in {1..50}; do /bin/true; done"
+	low1=$(cpu_of "$scope")
+	job1=$(job "$seq" .cpu_ns)
+	web1=$(metric 'jobd_user_cpu_seconds_total.*"alice"')
+	high1=$(cpu_of "$scope")
+	note "before: scope $low0 to $high0 ns, job $job0, scraped $web0; after: scope $low1 to $high1, job $job1, scraped $web1"
+	note "cpu of the scope $((low1 - low0)) ns, of the job $((job1 - job0)), scraped $((web1 - web0)); source $(job "$seq" .cpu_source)"
+	near "before the work the job has no more than its scope" "$job0" 0 "$high0"
+	near "the job's cpu_ns is the scope's" "$((job1 - job0))" "$((low1 - high0))" "$((high1 - low0))"
+	near "the scraped CPU is the scope's" "$((web1 - web0))" "$((low1 - high0))" "$((high1 - low0))"
+	matches 'the scrape counts the job' "$(metric 'jobd_jobs')" '^[1-9]'
+}
+
+left_behind() {
+	local file=/home/alice/$1.pid
+	until_ok 30 test -s "$file" || return 1
+	cat "$file"
+}
+
+# A user's own tricks: none of them leads out.
+escapes_stay_in() {
+	local pid
+	in_login main "$lib/escape clone-parent ~/clone-parent.pid"
+	pid=$(left_behind clone-parent)
+	equals 'a CLONE_PARENT child of a daemon has init for a parent' "$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")" 1
+	equals 'a CLONE_PARENT child is a member' "$(ask .seq id "$pid")" "$seq"
+	equals 'its owner sees that, too' "$(in_login main "jobctl id $pid --json" | jq -r .seq)" "$seq"
+	in_login main "kill $pid"
+	until_ok 30 gone "$pid"
+	daemon=
+	in_login main "$lib/escape daemon ~/daemon.pid 1000"
+	daemon=$(left_behind daemon)
+	equals 'a daemonised process is a member' "$(ask .seq id "$daemon")" "$seq"
+}
+
+logout_leaves_the_daemon() {
+	local jid=${fact[jid]-}
+	close_login main
+	until_ok 60 job_is "$seq" .state lingering
+	until_ok 30 members_are "$seq" "$daemon"
+	equals 'just the daemonised process is left in it' "$(members "$seq")" "$daemon"
+	learn "$seq"
+	equals 'after the logout the job lingers' "${fact[state]-}" lingering
+	equals 'processes says so, too' "${fact[processes]-}" 1
+	equals 'the jid is the same' "${fact[jid]-}" "$jid"
+	equals 'its cgroup is the scope still' "$(scope_of "$daemon")" "$scope"
+	matches "the daemon's second is in cpu_ns" "${fact[cpu_ns]-}" '^[1-9][0-9]{9,}$'
+}
+
+# Systemd starts jobd again; the journal of open jobs has to be enough.
+jobd_killed() {
+	local before
+	before=$(systemctl show -p MainPID --value jobd)
+	kill -KILL "$before"
+	until_ok 60 answers_anew "$before"
+	equals 'after a SIGKILL of jobd the job is there' "$(job "$seq" .state)" lingering
+	equals 'with its process' "$(members "$seq")" "$daemon"
+}
+
+answers_anew() { [ "$(systemctl show -p MainPID --value jobd)" != "$1" ] && jobctl status; }
+
+the_job_ends() {
+	local waiter got
+	equals 'jobctl wait --timeout of a living job: 1' "$(code jobctl wait --timeout 1s "$seq")" 1
+	timeout 60 jobctl wait "$seq" >"$run/wait.out" 2>&1 &
+	waiter=$!
+	got=$(code jobctl kill "$seq")
+	equals 'jobctl kill: 0' "$got" 0
+	note "jobctl kill said: $(cat "$run/code.out")"
+	wait "$waiter"
+	equals 'jobctl wait returns when the job has ended: 0' $? 0
+	equals 'the daemonised process is gone' "$(gone "$daemon" && echo gone)" gone
+	equals 'the job is not in the list any more' "$(ask "[.[] | select(.seq == $seq)] | length" list)" 0
+	learn "$seq" history
+	equals 'history has it, ended' "${fact[state]-}" ended
+	matches 'with cpu_ns' "${fact[cpu_ns]-}" '^[1-9][0-9]{9,}$'
+	matches 'with ended' "${fact[ended]-}" '^[0-9]{4}-.*T'
+	matches 'with end_reason' "${fact[end_reason]-null}" '^[a-mo-z]'
+	equals 'with no process left' "${fact[processes]-}" 0
+	matches 'with exit_status' "${fact[exit_status]-null}" '^[^n]'
+	note "history: $(declare -p fact | tr -d '\n' | cut -c1-1200)"
+	matches 'procs has the daemonised process' "$(ask ".[] | select(.seq == $seq and .pid == $daemon) | .cpu_ns" procs)" '^[0-9]+$'
+	until_ok 30 not test -e "/sys/fs/cgroup$scope"
+	equals "the session's scope has gone with it" "$(ls -d "/sys/fs/cgroup$scope" 2>/dev/null)" ''
+}
+
+su_is_a_mark() {
+	local outer inner
+	open_login admin root
+	outer=$(in_login admin 'jobctl id --json' | jq -r .seq)
+	inner=$(in_login admin "su alice -c 'jobctl id --json'" | jq -r .seq)
+	matches "root's login is a job" "$outer" '^[0-9]+$'
+	equals 'su inside it stays in it' "$inner" "$outer"
+	equals 'and is a mark' "$(job "$outer" '.marks | map(.service + " " + .user) | join(",")')" 'su alice'
+	equals "the job's user is still root" "$(job "$outer" .user)" root
+	matches "alice may not end root's job from in there" "$(in_login admin "su alice -c 'jobctl kill $outer >/dev/null 2>&1; echo \$?'")" '^[13]$'
+	equals 'and it is open' "$(job "$outer" .state)" open
+	close_login admin
+	until_ok 30 ended "$outer"
+	equals 'with the last process the job ends by itself' "$(ask ".[] | select(.seq == $outer) | .state" history)" ended
+}
+
+ended() { [ "$(ask ".[] | select(.seq == $1) | .state" history)" = ended ]; }
+
+# Twenty at once, held by a pipe that nobody writes to.
+twenty_logins() {
+	local i hold seqs pids=()
+	mkfifo -m 666 "$run/hold"
+	chmod 755 "$run"
+	exec {hold}<>"$run/hold"
+	for i in {1..20}; do
+		ssh -n "alice@$host" "jobctl id --json; read x <$run/hold" >"$run/login.$i" 2>&1 {hold}>&- &
+		pids+=($!)
+	done
+	until_ok 120 all_answered
+	seqs=$(cat "$run"/login.* | jq -r .seq 2>/dev/null | sort -n | uniq)
+	equals '20 logins at once are 20 jobs' "$(grep -c '^[0-9]' <<<"$seqs")" 20
+	[ "$(grep -c '^[0-9]' <<<"$seqs")" = 20 ] || note "they said: $(sort "$run"/login.* | uniq -c | head -n 5 | tr '\n' ' ')"
+	equals 'and the list has them' "$(ask '[.[] | select(.user == "alice" and .state == "open")] | length' list)" 20
+	exec {hold}>&-
+	for i in "${pids[@]}"; do wait "$i"; done
+	until_ok 60 no_jobs_of_alice
+	equals 'and after the logouts none' "$(ask '[.[] | select(.user == "alice")] | length' list)" 0
+}
+
+all_answered() { local i; for i in {1..20}; do [ -s "$run/login.$i" ] || return 1; done; }
+no_jobs_of_alice() { [ "$(ask '[.[] | select(.user == "alice")] | length' list)" = 0 ]; }
+
+the_books_balance() {
+	equals 'the balance holds' "$(ask '.balance | .attached + .inherited + .adopted == .departed + .live' status)" true
+	equals 'no event was lost' "$(ask .events_lost status)" 0
+	equals 'jobd_balance_error is 0' "$(metric 'jobd_balance_error')" 0
+	note "status: $(ask tojson status)"
+}
+
+exit_codes() {
+	equals 'no such job: 3' "$(code jobctl show 1)" 3
+	equals 'no such verb: 2' "$(code jobctl no-such-verb)" 2
+	equals 'what only root may, from alice: 1' "$(timeout 60 ssh -n "alice@$host" 'jobctl attach $$ 1 >/dev/null 2>&1; echo $?')" 1
+}
+
+jobd_is_down() {
+	local took=$SECONDS
+	systemctl stop jobd
+	equals 'jobd stopped, jobctl list: 4' "$(code jobctl list)" 4
+	equals 'a login while jobd is down passes (fail=open)' "$(timeout 60 ssh -n "alice@$host" 'echo in')" in
+	note "that login took $((SECONDS - took)) s or less"
+	until_ok 10 pam_job_logged
+	equals 'and is logged' "$(pam_job_logged && echo logged)" logged
+	systemctl start jobd
+	equals 'jobd is back' "$(code jobctl list)" 0
+}
+
+pam_job_logged() { journalctl -b --no-pager -q _COMM=sshd | grep -q pam_job; }
+
+# The time is that since the kernel started.
+section() { note "$(cut -d. -f1 /proc/uptime) s: ${1//_/ }"; "$1"; }
+
+main() {
+	local name
+	section host_is_a_host
+	if [ -e "$lib/host-only" ]; then
+		close_login main
+		return
+	fi
+	section jobd_is_ready || return
+	for name in login_is_a_job cpu_agrees escapes_stay_in logout_leaves_the_daemon jobd_killed \
+		the_job_ends su_is_a_mark twenty_logins exit_codes the_books_balance jobd_is_down; do
+		section "$name"
+	done
+}
+
+trap 'not_ok "the checks ran to their end" "$BASH_COMMAND"; finish' TERM
+trap finish EXIT
+main
