@@ -108,7 +108,7 @@ func (k *killing) send(ctx context.Context, sigs ...unix.Signal) (members int, e
 		return 0, err
 	}
 	for _, h := range handles {
-		if !k.peer.Root && !k.d.trusted(k.peer) && !kernel.Proc.MaySignal(k.peer.UID, h.ID.PID) {
+		if !trusted(k.peer) && !kernel.Proc.MaySignal(k.peer.UID, h.ID.PID) {
 			k.no[h.ID] = true
 			h.Close()
 			continue

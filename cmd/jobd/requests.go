@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
@@ -96,34 +95,23 @@ func (d *jobd) resolve(peer control.Peer, ref control.JobRef) (job.JID, error) {
 }
 
 // trusted reports whether the peer sees and does what root may.
-func (d *jobd) trusted(peer control.Peer) bool {
-	if peer.Root {
-		return true
-	}
-	gid := d.cfg.AdminGID
-	return gid != nil && peer.UID != 0 && (peer.GID == *gid || slices.Contains(peer.Groups, *gid))
-}
+func trusted(peer control.Peer) bool { return peer.Root || peer.Admin && peer.UID != 0 }
 
 // sees reports whether the peer may look at a job of uid.
 func (d *jobd) sees(peer control.Peer, uid uint32) bool {
-	return d.cfg.Visibility == "all" || d.trusted(peer) || peer.UID == uid
+	return d.cfg.Visibility == "all" || peer.May(control.Owner, uid)
 }
 
-// allowed checks the Owner rule for a job. Whoever may not even see it learns no more than that there is none.
+// allowed checks what only the job's owner may do, and what only those may see who see the job.
 func (d *jobd) allowed(peer control.Peer, access control.Access, in job.Info) error {
-	switch {
-	case d.trusted(peer):
-		return nil
-	case access == control.Anyone && d.sees(peer, in.UID):
-		return nil
-	case access == control.Owner && peer.UID == in.UID:
+	if peer.May(access, in.UID) && (access != control.Anyone || d.sees(peer, in.UID)) {
 		return nil
 	}
 	d.log.Warn("refused", "jid", in.JID, "seq", in.Seq, "owner", in.UID, "by_uid", peer.UID, "by_pid", peer.PID)
-	if !d.sees(peer, in.UID) {
-		return control.Errorf(control.Denied, "job %d is not yours", in.Seq)
+	return &control.Error{
+		Code: control.Denied, Message: "job " + itoa(int32(in.Seq)) + " is not yours",
+		Hint: "its owner and root may do that",
 	}
-	return control.Errorf(control.Denied, "job %d belongs to %s; only its owner and root may do that", in.Seq, in.User)
 }
 
 // createFor makes a job for the caller, or one that is held and empty.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
@@ -305,64 +304,4 @@ func (d *jobd) unjobbed(ctx context.Context, peer control.Peer) (any, error) {
 		person := p.UID != nil && *p.UID >= firstUser && *p.UID != nobody || login != nil
 		return !person || p.UID == nil || !d.sees(peer, *p.UID)
 	}), nil
-}
-
-// procs gives the records of processes that have gone, newest first.
-func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
-	if err := d.flush(ctx); err != nil {
-		return nil, err
-	}
-	out := []job.Process{}
-	if req.Job != "" {
-		jid, err := d.find(ctx, peer, control.Anyone, req.Job)
-		if err != nil {
-			return nil, err
-		}
-		for r, err := range d.store.Records(jid) {
-			if err != nil {
-				return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
-			}
-			out = append(out, r.Process())
-		}
-		slices.SortStableFunc(out, func(a, b job.Process) int { return b.Ended.Compare(*a.Ended) })
-		return cut(out, req.Limit), nil
-	}
-	mine := make(map[job.JID]bool)
-	for r, err := range d.store.AllRecords(req.Since, req.Until) {
-		if err != nil {
-			return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
-		}
-		if req.Limit > 0 && len(out) >= req.Limit {
-			break
-		}
-		if d.ownsJob(ctx, peer, r.JID, mine) {
-			out = append(out, r.Process())
-		}
-	}
-	return out, nil
-}
-
-// ownsJob reports whether the peer may see a job's records; known remembers the answers.
-func (d *jobd) ownsJob(ctx context.Context, peer control.Peer, jid job.JID, known map[job.JID]bool) bool {
-	if d.cfg.Visibility == "all" || d.trusted(peer) {
-		return true
-	}
-	if ok, there := known[jid]; there {
-		return ok
-	}
-	in, err := d.info(ctx, peer, control.JobRef(jid.String()))
-	known[jid] = err == nil && d.sees(peer, in.UID)
-	return known[jid]
-}
-
-// flushMost is how long a question waits for the books to take in what has just happened.
-const flushMost = 5 * time.Second
-
-func (d *jobd) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, flushMost)
-	defer cancel()
-	if err := d.store.Flush(ctx); err != nil {
-		return control.Errorf(control.Unavailable, "cannot bring the books up to date: %s", err)
-	}
-	return nil
 }
