@@ -31,10 +31,10 @@ type Connector struct {
 	ready    *readiness
 	self     int32
 
-	dropped  uint64 // by the socket, of process events
 	counts   Counts
 	scratch  watch.Event
 	lost     bool
+	begun    bool // the first Drain is over
 	clock    clocks
 	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
 	reported uint64 // losses that a Lost event has told of
@@ -152,6 +152,10 @@ func (c *Connector) Drain(emit Emit) error {
 		c.resync(emit)
 	}
 	c.dropStray()
+	if !c.begun { // records of tasks whose EXIT was sent before LISTEN
+		c.begun = true
+		clear(c.stash)
+	}
 	c.ready.rearm()
 	return nil
 }
