@@ -26,7 +26,7 @@ type Connector struct {
 	lin      *lineage
 	bench    *bench
 	gaps     gaps
-	stash    map[int32][]watch.Usage // exit records whose EXIT has not been read yet
+	stash    stash
 	delays   bool
 	ready    *readiness
 	self     int32
@@ -34,7 +34,6 @@ type Connector struct {
 	counts   Counts
 	scratch  watch.Event
 	lost     bool
-	begun    bool // the first Drain is over
 	clock    clocks
 	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
 	reported uint64 // losses that a Lost event has told of
@@ -67,7 +66,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error
 	}
 	c := &Connector{
 		FS: fs, Cgroups: cgroups, Log: log, self: int32(os.Getpid()),
-		lin: newLineage(), bench: newBench(), stash: make(map[int32][]watch.Usage),
+		lin: newLineage(), bench: newBench(), stash: make(stash),
 		delays: delayAccounting(fs),
 	}
 	var err error
@@ -75,7 +74,9 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error
 		return nil, err
 	}
 	if c.events, err = dialConnector(); err == nil {
-		c.sentinel, err = newSentinel(func(pid int32) (testimony, bool) { return hear(fs, cgroups, pid) })
+		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
+			return hearChild(fs, cgroups, pid, at, readClocks())
+		})
 	}
 	if err == nil {
 		err = c.scanFirst()
@@ -151,11 +152,7 @@ func (c *Connector) Drain(emit Emit) error {
 	if c.lost && n < drainMost {
 		c.resync(emit)
 	}
-	c.dropStray()
-	if !c.begun { // records of tasks whose EXIT was sent before LISTEN
-		c.begun = true
-		clear(c.stash)
-	}
+	c.counts.RecordsStray += c.stash.expire(c.clock.mono)
 	c.ready.rearm()
 	return nil
 }

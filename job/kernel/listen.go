@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -55,36 +56,26 @@ func (s *source) listen() error {
 	if _, err := s.conn.Send(msg); err != nil {
 		return fmt.Errorf("cannot listen on the proc connector: %w: %w", ErrNoConnector, err)
 	}
-	if err := s.conn.SetReadDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return err
-	}
-	for acked := false; !acked; {
-		if err := s.wait(); err != nil {
-			return fmt.Errorf("cannot listen on the proc connector: no acknowledgement: %w", ErrNoConnector)
-		}
-		err := s.each(func(b []byte) bool {
-			ev, err := decodeProcEvent(b)
-			acked = err == nil && ev.what == procEventNone
-			return !acked
-		})
-		if err != nil {
-			return fmt.Errorf("cannot listen on the proc connector: %w", err)
-		}
-	}
-	return s.conn.SetReadDeadline(time.Time{})
+	return s.await("cannot listen on the proc connector", ErrNoConnector, func(b []byte) (bool, error) {
+		ev, err := decodeProcEvent(b)
+		return err == nil && ev.what == procEventNone, nil
+	})
 }
 
 // dialTaskstats registers for the exit records of every CPU.
 func dialTaskstats() (*source, error) {
+	family, err := taskstatsFamily()
+	if err != nil {
+		return nil, err
+	}
 	conn, err := netlink.Dial(unix.NETLINK_GENERIC, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open generic netlink: %w: %w", ErrNoTaskstats, err)
 	}
-	if err := registerTaskstats(conn); err != nil {
-		conn.Close()
-		return nil, err
-	}
 	s, err := newSource(conn)
+	if err == nil {
+		err = s.register(family)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -92,12 +83,23 @@ func dialTaskstats() (*source, error) {
 	return s, nil
 }
 
-func registerTaskstats(conn *netlink.Conn) error {
-	c := genetlink.NewConn(conn)
+// taskstatsFamily asks for the number that the kernel gave to taskstats, on a socket of its own.
+func taskstatsFamily() (uint16, error) {
+	c, err := genetlink.Dial(nil)
+	if err != nil {
+		return 0, fmt.Errorf("cannot open generic netlink: %w: %w", ErrNoTaskstats, err)
+	}
+	defer c.Close()
 	family, err := c.GetFamily(unix.TASKSTATS_GENL_NAME)
 	if err != nil {
-		return fmt.Errorf("cannot find taskstats: %w: %w", ErrNoTaskstats, err)
+		return 0, fmt.Errorf("cannot find taskstats: %w: %w", ErrNoTaskstats, err)
 	}
+	return family.ID, nil
+}
+
+// register asks for the records, and waits for the kernel's answer by hand: records may come before it, which a library
+// that matches replies to requests takes for a mistake.
+func (s *source) register(family uint16) error {
 	mask, err := os.ReadFile("/sys/devices/system/cpu/possible")
 	if err != nil {
 		return fmt.Errorf("cannot tell which CPUs there are: %w", err)
@@ -106,11 +108,52 @@ func registerTaskstats(conn *netlink.Conn) error {
 	if err != nil {
 		return err
 	}
-	req := genetlink.Message{Header: genetlink.Header{Command: taskstatsCmdGet, Version: unix.TASKSTATS_GENL_VERSION}, Data: attr}
-	if _, err := c.Execute(req, family.ID, netlink.Request|netlink.Acknowledge); err != nil {
+	sent, err := s.conn.Send(netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(family), Flags: netlink.Request | netlink.Acknowledge},
+		Data:   append([]byte{taskstatsCmdGet, unix.TASKSTATS_GENL_VERSION, 0, 0}, attr...),
+	})
+	if err != nil {
 		return fmt.Errorf("cannot register for exit records: %w: %w", ErrNoTaskstats, err)
 	}
-	return nil
+	return s.await("cannot register for exit records", ErrNoTaskstats, func(b []byte) (bool, error) {
+		return acknowledged(b, sent.Header.Sequence)
+	})
+}
+
+// acknowledged reports whether a datagram is the answer to the request seq, and what it says (netlink(7), NLMSG_ERROR).
+func acknowledged(b []byte, seq uint32) (bool, error) {
+	le := binary.LittleEndian
+	if len(b) < nlHeader+4 || netlink.HeaderType(le.Uint16(b[4:])) != netlink.Error || le.Uint32(b[8:]) != seq {
+		return false, nil
+	}
+	if errno := int32(le.Uint32(b[nlHeader:])); errno != 0 {
+		return true, unix.Errno(-errno)
+	}
+	return true, nil
+}
+
+// await reads until answer has found what was waited for, for as long as the kernel may take.
+func (s *source) await(what string, kind error, answer func([]byte) (bool, error)) error {
+	if err := s.conn.SetReadDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return err
+	}
+	var said error
+	for done := false; !done; {
+		if err := s.wait(); err != nil {
+			return fmt.Errorf("%s: no answer: %w", what, kind)
+		}
+		err := s.each(func(b []byte) bool {
+			done, said = answer(b)
+			return !done
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if said != nil {
+		return fmt.Errorf("%s: %w: %w", what, kind, said)
+	}
+	return s.conn.SetReadDeadline(time.Time{})
 }
 
 // initialNamespaces checks that this process lives in the initial pid and user namespace, whose inode numbers are fixed

@@ -21,13 +21,7 @@ func (c *Connector) account(p *proc, tid int32, wanted bool) {
 // record gives the exit record of a task. It is sent before the EXIT event (kernel/exit.c), so it is in the queue, or was
 // read past on the way to another's.
 func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
-	if list := c.stash[tid]; len(list) > 0 {
-		u = list[0]
-		if len(list) == 1 {
-			delete(c.stash, tid)
-		} else {
-			c.stash[tid] = list[1:]
-		}
+	if u, ok := c.stash.take(tid); ok {
 		return u, true
 	}
 	err := c.stats.each(func(b []byte) bool {
@@ -37,7 +31,7 @@ func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
 		case !found:
 			return true
 		case r.tid != tid:
-			c.stash[r.tid] = append(c.stash[r.tid], decodeTaskstats(r.stats, c.delays))
+			c.stash.put(r.tid, decodeTaskstats(r.stats, c.delays), c.clock.mono)
 			return true
 		}
 		if wanted {
@@ -56,7 +50,8 @@ func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
 func (c *Connector) stashAll() {
 	err := c.stats.each(func(b []byte) bool {
 		if r, ok := findExitRecord(b); ok {
-			c.stash[r.tid] = append(c.stash[r.tid], decodeTaskstats(r.stats, c.delays))
+			c.counts.Records++
+			c.stash.put(r.tid, decodeTaskstats(r.stats, c.delays), c.clock.mono)
 		}
 		return true
 	})
@@ -73,17 +68,5 @@ func (c *Connector) stashed(p *proc) {
 	}
 	for _, tid := range tids {
 		c.account(p, tid, true)
-	}
-}
-
-// strayMost is how many records may wait for their EXIT. It is sent microseconds after its record: what waits longer
-// belongs to an exit from before the engine listened, or to a lost one.
-const strayMost = 1 << 16
-
-// dropStray forgets records that will not be asked for any more.
-func (c *Connector) dropStray() {
-	if len(c.stash) > strayMost {
-		c.counts.RecordsStray += uint64(len(c.stash))
-		clear(c.stash)
 	}
 }

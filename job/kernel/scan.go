@@ -132,7 +132,6 @@ func (c *Connector) resync(emit Emit) {
 			c.welcome(list[i], emit)
 		}
 	}
-	clear(c.stash)
 }
 
 // bury frees what the scan did not find, and brings the rest's threads up to date.

@@ -13,7 +13,7 @@ import (
 // read in bursts. It only reads and remembers; the engine's drain decides.
 type sentinel struct {
 	src  *source
-	hear func(pid int32) (testimony, bool)
+	hear func(pid int32, at int64) (testimony, bool)
 
 	mu    sync.Mutex
 	heard map[sentinelKey]testimony
@@ -29,7 +29,7 @@ type sentinelKey struct {
 // sentinelKeep is how many testimonies may wait for the drain before the oldest are of no use any more.
 const sentinelKeep = 1 << 16
 
-func newSentinel(hear func(int32) (testimony, bool)) (*sentinel, error) {
+func newSentinel(hear func(int32, int64) (testimony, bool)) (*sentinel, error) {
 	filter, err := forkFilter(nil)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (s *sentinel) run() {
 }
 
 func (s *sentinel) ask(pid int32, at int64) {
-	t, ok := s.hear(pid)
+	t, ok := s.hear(pid, at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen++

@@ -62,7 +62,7 @@ func TestForkFilter(t *testing.T) {
 
 func TestSentinelRemembersOnce(t *testing.T) {
 	one := uint32(1)
-	s := &sentinel{heard: make(map[sentinelKey]testimony), hear: func(pid int32) (testimony, bool) {
+	s := &sentinel{heard: make(map[sentinelKey]testimony), hear: func(pid int32, _ int64) (testimony, bool) {
 		return testimony{cgroup: "/jobd/7", audit: &one}, pid != 99
 	}}
 	s.ask(10, 5)

@@ -15,10 +15,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 		c.counts.Malformed++
 		return
 	}
-	if ev.what == procEventNone {
-		return
-	}
-	if c.gaps.see(&ev) > 0 {
+	if c.gaps.see(&ev) > 0 { // acknowledgements count: everybody gets those of others
 		c.lost = true
 	}
 	switch ev.what {
@@ -94,7 +91,7 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	heard, ok := c.sentinel.take(child.id.PID, at)
 	if !ok {
-		heard, ok = hear(c.FS, c.Cgroups, child.id.PID)
+		heard, ok = hearChild(c.FS, c.Cgroups, child.id.PID, at, c.clock)
 	}
 	if child.out { // what was detached still carries every mark but jobd's own cgroup
 		heard.audit = nil

@@ -26,6 +26,17 @@ func hear(fs FS, cgroups *Cgroups, pid int32) (t testimony, ok bool) {
 	return t, true
 }
 
+// hearChild is hear for the child of a fork that was stamped at mono. The child may be gone by now, and its pid somebody
+// else's: then it is not heard.
+func hearChild(fs FS, cgroups *Cgroups, pid int32, mono int64, clock clocks) (testimony, bool) {
+	t, ok := hear(fs, cgroups, pid)
+	if !ok {
+		return t, false
+	}
+	st, err := fs.Stat(pid)
+	return t, err == nil && sameStart(clock.bootTime(mono), st.Start)
+}
+
 // bench is where witnesses are confronted with the jobs they can speak for. A cgroup or an audit session that several
 // jobs share decides nothing.
 type bench struct {

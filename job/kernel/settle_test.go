@@ -1,0 +1,166 @@
+package kernel
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// court is an engine without a kernel: the login daemon (5) below init (1), two logins (10 in job 7, 20 in job 8), and
+// what the children that are forked testify.
+type court struct {
+	c     *Connector
+	files map[string]string
+	next  int32
+}
+
+func newCourt(t *testing.T) *court {
+	c := &Connector{lin: newLineage(), bench: newBench(), Cgroups: &Cgroups{Mount: "/none"}, Log: slog.New(slog.DiscardHandler)}
+	c.sentinel = &sentinel{heard: make(map[sentinelKey]testimony)}
+	c.FS = FS(t.TempDir())
+	for _, f := range [][2]int32{{0, 1}, {1, 5}, {5, 10}, {5, 20}} {
+		c.lin.fork(f[0], f[1], 0, 0)
+	}
+	return &court{c: c, next: 100}
+}
+
+// login gives a process a label, with a placement as witness.
+func (k *court) login(pid int32, label Label, p job.Placement) {
+	k.c.bench.call(label, p)
+	k.c.lin.live[pid].setLabel(label, -1)
+	k.c.lin.bound(label, []watch.ID{k.c.lin.live[5].id, k.c.lin.live[1].id})
+}
+
+// fork has parent named as the parent of a child that testifies to t; nil: it is gone before it is asked.
+func (k *court) fork(parent int32, t *testimony) (child *proc, inherits int32) {
+	k.next++
+	if t != nil {
+		k.c.sentinel.heard[sentinelKey{k.next, 1}] = *t
+	}
+	k.c.fork(&procEvent{a: parent, b: parent, c: k.next, d: k.next, time: 1}, func(e *watch.Event) error {
+		inherits = e.Parent.PID
+		return nil
+	})
+	return k.c.lin.live[k.next], inherits
+}
+
+func TestAmbiguousForks(t *testing.T) {
+	seven, eight := job.Placement{Cgroup: "/jobd/7"}, job.Placement{Cgroup: "/jobd/8"}
+	in := func(place string) *testimony { return &testimony{cgroup: place} }
+	for _, c := range []struct {
+		name      string
+		eight     job.Placement
+		parent    int32
+		testimony *testimony
+		label     Label
+		inherits  int32
+		undecided bool
+	}{
+		{"the daemon's own child", eight, 5, in("/"), 0, 5, false},
+		{"CLONE_PARENT by a login", eight, 5, in("/jobd/7"), 7, 10, false},
+		{"CLONE_PARENT by the other", eight, 5, in("/jobd/8"), 8, 20, false},
+		{"CLONE_PARENT by an orphan", eight, 1, in("/jobd/7"), 7, 10, false},
+		{"gone before it was asked", eight, 5, nil, 0, 0, true},
+		{"a login's child is asked nothing", eight, 10, nil, 7, 10, false},
+		{"a job without a witness is beside", job.Placement{}, 5, in("/"), 0, 5, false},
+		{"and its child can be anybody's", job.Placement{}, 5, in("/elsewhere"), 0, 5, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newCourt(t)
+			k.login(10, 7, seven)
+			k.login(20, 8, c.eight)
+			p, inherits := k.fork(c.parent, c.testimony)
+			if p.label != c.label || inherits != c.inherits || p.undecided != c.undecided {
+				t.Errorf("label %d from %d, undecided %v; want %d from %d, %v", p.label, inherits, p.undecided, c.label, c.inherits, c.undecided)
+			}
+		})
+	}
+}
+
+// TestChildrenOfTheUndecidedAreAsked: what could not be settled is handed on, until somebody can be asked.
+func TestChildrenOfTheUndecidedAreAsked(t *testing.T) {
+	k := newCourt(t)
+	k.login(10, 7, job.Placement{Cgroup: "/jobd/7"})
+	lost, _ := k.fork(5, nil)
+	child, _ := k.fork(lost.id.PID, nil)
+	if !child.undecided || k.c.counts.Unwitnessed != 2 {
+		t.Errorf("undecided %v, %d unwitnessed", child.undecided, k.c.counts.Unwitnessed)
+	}
+	if p, inherits := k.fork(child.id.PID, &testimony{cgroup: "/jobd/7"}); p.label != 7 || inherits != 10 {
+		t.Errorf("its child has label %d from %d", p.label, inherits)
+	}
+	if p, _ := k.fork(child.id.PID, &testimony{cgroup: "/"}); p.label != 0 || p.undecided {
+		t.Errorf("its other child has label %d, undecided %v", p.label, p.undecided)
+	}
+}
+
+// TestDetachedIsOutForGood: what was detached still carries its audit session, and so do its children.
+func TestDetachedIsOutForGood(t *testing.T) {
+	one := uint32(1)
+	k := newCourt(t)
+	k.login(10, 7, job.Placement{Cgroup: "/jobd/7", Audit: &one})
+	d, _ := k.fork(10, nil)
+	d.setLabel(0, -1)
+	d.out = true
+	k.c.lin.bound(7, []watch.ID{k.c.lin.live[10].id, d.id})
+	if p, inherits := k.fork(d.id.PID, &testimony{cgroup: "/", audit: &one}); p.label != 0 || inherits != d.id.PID {
+		t.Errorf("its child has label %d from %d", p.label, inherits)
+	}
+	if p, _ := k.fork(d.id.PID, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 {
+		t.Errorf("a member's child that names it has label %d", p.label)
+	}
+	if p, _ := k.fork(10, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 {
+		t.Errorf("the login's own child has label %d", p.label)
+	}
+}
+
+// TestForksFoundByAScanFirst: the scan at the start is faster than the queue.
+func TestForksFoundByAScanFirst(t *testing.T) {
+	k := newCourt(t)
+	k.c.scanned = 1_000
+	p := k.c.lin.add(50, 0)
+	p.scanned = true
+	calls := 0
+	count := func(*watch.Event) error { calls++; return nil }
+	ev := procEvent{a: 5, b: 5, c: 50, d: 50, time: 900}
+	k.c.fork(&ev, count)
+	if calls != 0 || k.c.lin.live[50] != p {
+		t.Errorf("%d events for a process that the scan had found", calls)
+	}
+	ev.time = 2_000 // the pid's next owner, born after the scan
+	k.c.fork(&ev, count)
+	if calls != 1 || k.c.lin.live[50] == p {
+		t.Errorf("%d events for the pid's next owner", calls)
+	}
+}
+
+// TestAcknowledgementsAreNoGap: each LISTEN anywhere on the host is acknowledged to every listener, and the
+// acknowledgement takes a sequence number of its CPU.
+func TestAcknowledgementsAreNoGap(t *testing.T) {
+	c := newCourt(t).c
+	datagram := func(name string, seq byte) []byte {
+		b := slices.Clone(datagrams(t, "connector.hex")[name])
+		copy(b[nlHeader+8:], []byte{seq, 0, 0, 0})
+		copy(b[offCPU:], []byte{3, 0, 0, 0})
+		return b
+	}
+	for seq, name := range []string{"uid", "ack", "gid", "ack", "ack", "uid"} {
+		c.take(datagram(name, byte(seq)), func(*watch.Event) error { return nil })
+	}
+	if c.lost || c.gaps.lost != 0 {
+		t.Errorf("%d events taken for lost", c.gaps.lost)
+	}
+	c.take(datagram("gid", 7), func(*watch.Event) error { return nil })
+	if !c.lost || c.gaps.lost != 1 {
+		t.Errorf("%d events lost, want 1", c.gaps.lost)
+	}
+}
+
+func ExampleLogindSession() {
+	fmt.Println(LogindSession("/user.slice/user-1000.slice/session-3.scope"))
+	// Output: 3
+}
