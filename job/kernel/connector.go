@@ -109,6 +109,7 @@ func (c *Connector) closeSockets() {
 		c.events.conn.Close()
 	}
 	if c.stats != nil {
+		c.stats.deregister()
 		c.stats.conn.Close()
 	}
 	if c.sentinel != nil {

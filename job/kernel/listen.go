@@ -80,6 +80,7 @@ func dialTaskstats() (*source, error) {
 		conn.Close()
 		return nil, err
 	}
+	s.family = family
 	return s, nil
 }
 
@@ -90,28 +91,41 @@ func taskstatsFamily() (uint16, error) {
 		return 0, fmt.Errorf("cannot open generic netlink: %w: %w", ErrNoTaskstats, err)
 	}
 	defer c.Close()
-	family, err := c.GetFamily(unix.TASKSTATS_GENL_NAME)
-	if err != nil {
-		return 0, fmt.Errorf("cannot find taskstats: %w: %w", ErrNoTaskstats, err)
+	var family genetlink.Family
+	for range 3 { // the port number may be one that a listener left behind: then a record can come before the answer
+		if family, err = c.GetFamily(unix.TASKSTATS_GENL_NAME); err == nil {
+			return family.ID, nil
+		}
 	}
-	return family.ID, nil
+	return 0, fmt.Errorf("cannot find taskstats: %w: %w", ErrNoTaskstats, err)
+}
+
+// sendCPUs sends a taskstats request about all CPUs.
+func (s *source) sendCPUs(family uint16, attrType uint16, flags netlink.HeaderFlags) (netlink.Message, error) {
+	mask, err := os.ReadFile("/sys/devices/system/cpu/possible")
+	if err != nil {
+		return netlink.Message{}, fmt.Errorf("cannot tell which CPUs there are: %w", err)
+	}
+	attr, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrType, Data: append(trimmed(mask), 0)}})
+	if err != nil {
+		return netlink.Message{}, err
+	}
+	return s.conn.Send(netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(family), Flags: netlink.Request | flags},
+		Data:   append([]byte{taskstatsCmdGet, unix.TASKSTATS_GENL_VERSION, 0, 0}, attr...),
+	})
+}
+
+// deregister ends the records. The kernel knows a listener by its port number and forgets it only when a record cannot be
+// delivered: whoever is given the number next would get them.
+func (s *source) deregister() {
+	_, _ = s.sendCPUs(s.family, attrDeregisterCPUMask, 0) // the socket is closed next: nothing more can be done
 }
 
 // register asks for the records, and waits for the kernel's answer by hand: records may come before it, which a library
 // that matches replies to requests takes for a mistake.
 func (s *source) register(family uint16) error {
-	mask, err := os.ReadFile("/sys/devices/system/cpu/possible")
-	if err != nil {
-		return fmt.Errorf("cannot tell which CPUs there are: %w", err)
-	}
-	attr, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrRegisterCPUMask, Data: append(trimmed(mask), 0)}})
-	if err != nil {
-		return err
-	}
-	sent, err := s.conn.Send(netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(family), Flags: netlink.Request | netlink.Acknowledge},
-		Data:   append([]byte{taskstatsCmdGet, unix.TASKSTATS_GENL_VERSION, 0, 0}, attr...),
-	})
+	sent, err := s.sendCPUs(family, attrRegisterCPUMask, netlink.Acknowledge)
 	if err != nil {
 		return fmt.Errorf("cannot register for exit records: %w: %w", ErrNoTaskstats, err)
 	}

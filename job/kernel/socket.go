@@ -16,6 +16,8 @@ type source struct {
 	raw   syscall.RawConn
 	buf   []byte
 	drops uint32 // SO_MEMINFO's counter when it was last looked at
+
+	family uint16 // of taskstats, on its socket
 }
 
 // receiveBuffer is what each socket asks for. A fork event takes 832 bytes of it, an exit record 1,277.

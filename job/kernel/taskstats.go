@@ -19,8 +19,9 @@ const (
 	taskstatsTypeStats   = 3
 	taskstatsTypeAggrPID = 4
 
-	attrRegisterCPUMask = 3 // TASKSTATS_CMD_ATTR_REGISTER_CPUMASK
-	taskstatsCmdGet     = 1
+	attrRegisterCPUMask   = 3 // TASKSTATS_CMD_ATTR_REGISTER_CPUMASK
+	attrDeregisterCPUMask = 4
+	taskstatsCmdGet       = 1
 )
 
 // Offsets in struct taskstats, the same from version 8 on. It grows at its end only (but for the first kernels with
