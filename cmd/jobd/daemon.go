@@ -73,20 +73,22 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if os.Geteuid() != 0 {
 		return errors.New("jobd has to run as root: it follows every process of the host")
 	}
+	if err := kernel.InitialNamespaces(kernel.Proc); err != nil {
+		return err
+	}
 	if err := makeDir(cfg.RunDir, 0o755); err != nil {
 		return err
 	}
-	login, api, err := d.listen()
+	open, err := d.listen()
 	if err != nil {
 		return err
 	}
-	defer login.Close()
-	defer api.Close()
+	defer open.close()
 	if err := d.open(); err != nil {
 		return err
 	}
 	defer d.close()
-	return d.runAll(ctx, login, api)
+	return d.runAll(ctx, open)
 }
 
 // makeDir makes a directory of jobd's, and refuses one that others could write to.
@@ -104,20 +106,53 @@ func makeDir(dir string, mode os.FileMode) error {
 	return nil
 }
 
-// listen takes the sockets first: that finds a second jobd before anything is touched.
-func (d *jobd) listen() (*control.LoginServer, *control.Server, error) {
-	login, err := control.ListenLogin(filepath.Join(d.cfg.RunDir, "login.sock"), d.log)
-	if err != nil {
-		return nil, nil, err
+// doors are what others reach jobd by.
+type doors struct {
+	login  *control.LoginServer
+	api    *control.Server
+	scrape net.Listener // nil: nowhere
+}
+
+// listen takes the sockets first: that finds a second jobd, and a port that is taken, before anything is touched.
+func (d *jobd) listen() (o *doors, err error) {
+	o = &doors{}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	if o.login, err = control.ListenLogin(filepath.Join(d.cfg.RunDir, "login.sock"), d.log); err != nil {
+		return nil, err
 	}
-	api, err := control.Listen(filepath.Join(d.cfg.RunDir, "jobd.sock"), control.Config{
+	o.api, err = control.Listen(filepath.Join(d.cfg.RunDir, "jobd.sock"), control.Config{
 		Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request,
 	})
-	if err != nil {
-		login.Close()
-		return nil, nil, err
+	if err != nil || d.cfg.MetricsListen == "" {
+		return o, err
 	}
-	return login, api, nil
+	if o.scrape, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {
+		return nil, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
+	}
+	return o, nil
+}
+
+func (o *doors) close() {
+	if o.login != nil {
+		o.login.Close()
+	}
+	if o.api != nil {
+		o.api.Close()
+	}
+	if o.scrape != nil {
+		o.scrape.Close()
+	}
+}
+
+func (o *doors) scrapeAddr() string {
+	if o.scrape == nil {
+		return "off"
+	}
+	return o.scrape.Addr().String()
 }
 
 // open opens the books, then the engine, and takes up the jobs that were open before.
@@ -178,21 +213,16 @@ func (d *jobd) close() {
 }
 
 // runAll runs the parts that go on: the loop, the sockets, the metrics. The first that fails ends all.
-func (d *jobd) runAll(ctx context.Context, login *control.LoginServer, api *control.Server) error {
+func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return named("loop", d.loop(ctx)) })
-	g.Go(func() error { return named("login socket", login.Serve(ctx, d)) })
-	g.Go(func() error { return named("api socket", api.Serve(ctx, d)) })
-	scrape := "off"
-	if d.cfg.MetricsListen != "" {
-		l, err := net.Listen("tcp", d.cfg.MetricsListen)
-		if err != nil {
-			return fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
-		}
-		scrape = l.Addr().String()
-		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, l)) })
+	g.Go(func() error { return named("login socket", open.login.Serve(ctx, d)) })
+	g.Go(func() error { return named("api socket", open.api.Serve(ctx, d)) })
+	if open.scrape != nil {
+		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
 	}
-	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir, "hid", d.store.HID(), "metrics", scrape)
+	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir,
+		"hid", d.store.HID(), "metrics", open.scrapeAddr())
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)
 	}

@@ -30,7 +30,9 @@ func (d *jobd) loop(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return d.drain()
+			err := d.drain()
+			d.removeCgroups()
+			return err
 		case <-d.engine.Ready():
 			if err := d.drain(); err != nil {
 				return err

@@ -107,8 +107,7 @@ func (d *jobd) allowed(peer control.Peer, access control.Access, in job.Info) er
 	if peer.May(access, in.UID) && (access != control.Anyone || d.sees(peer, in.UID)) {
 		return nil
 	}
-	d.log.Warn("refused", "jid", in.JID, "seq", in.Seq, "owner", in.UID, "by_uid", peer.UID, "by_pid", peer.PID)
-	return &control.Error{
+	return &control.Error{ // package control logs it
 		Code: control.Denied, Message: "job " + itoa(int32(in.Seq)) + " is not yours",
 		Hint: "its owner and root may do that",
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
@@ -92,10 +93,15 @@ func (d *jobd) statusOfStore(s *control.StatusAnswer) {
 	}
 }
 
-// selfcheck compares the table with the kernel. /proc is read outside the loop; what differs is looked at once more with
-// the engine drained, because processes come and go meanwhile.
+// A difference has to last to be one: an exit is on its way for as long as its CPU is kept from sending it.
+const (
+	looks   = 5
+	lookGap = 50 * time.Millisecond
+)
+
+// selfcheck compares the table with the kernel. What differs at first is looked at again, the engine drained each time,
+// because processes come and go meanwhile.
 func (d *jobd) selfcheck(ctx context.Context) (any, error) {
-	ans := control.SelfcheckAnswer{Differences: []string{}}
 	var suspects []int32
 	err := d.do(ctx, func() (err error) {
 		suspects, err = d.engine.Suspects()
@@ -104,21 +110,47 @@ func (d *jobd) selfcheck(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = d.do(ctx, func() error {
-		for _, pid := range suspects {
-			if diff := d.engine.Differs(pid); diff != "" {
-				ans.Differences = append(ans.Differences, diff)
-			}
+	ans := control.SelfcheckAnswer{}
+	for look := range looks {
+		if look > 0 && sleep(ctx, lookGap) != nil {
+			break
 		}
-		ans.Differences = append(ans.Differences, d.tableDiffers()...)
-		ans.Balance = d.table.Balance()
-		return nil
-	})
+		err := d.do(ctx, func() error {
+			ans.Differences = append(d.processesDiffer(suspects), d.tableDiffers()...)
+			ans.Balance = d.table.Balance()
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(ans.Differences) == 0 {
+			break
+		}
+	}
 	if n := ans.Balance.Error(); n != 0 {
 		ans.Differences = append(ans.Differences, fmt.Sprintf("the balance is off by %d", n))
 	}
 	ans.OK = len(ans.Differences) == 0
-	return ans, err
+	return ans, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (d *jobd) processesDiffer(suspects []int32) []string {
+	out := []string{}
+	for _, pid := range suspects {
+		if diff := d.engine.Differs(pid); diff != "" {
+			out = append(out, diff)
+		}
+	}
+	return out
 }
 
 // tableDiffers compares the jobs' lists with the engine's labels, both ways.

@@ -22,6 +22,9 @@ func (l *lineage) bound(label Label, ancestors []watch.ID) {
 func (l *lineage) unbound(label Label) {
 	for _, a := range l.bounds[label] {
 		m := l.marks[a]
+		if m == nil {
+			continue // the ancestor has gone before
+		}
 		if m[label]--; m[label] <= 0 {
 			delete(m, label)
 		}

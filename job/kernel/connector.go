@@ -61,7 +61,7 @@ type Counts struct {
 // OpenConnector opens the sockets, then makes the first scan, so that nothing falls between: what queued meanwhile is
 // read by the first Drain.
 func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error) {
-	if err := initialNamespaces(string(fs)); err != nil {
+	if err := InitialNamespaces(fs); err != nil {
 		return nil, err
 	}
 	c := &Connector{
@@ -73,9 +73,9 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error
 	if c.stats, err = dialTaskstats(); err != nil {
 		return nil, err
 	}
-	if c.events, err = dialConnector(); err == nil {
+	if c.events, err = dialConnector(nil); err == nil {
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
-			return hearChild(fs, cgroups, pid, at, readClocks())
+			return hear(fs, cgroups, pid, bornAt(at, readClocks()))
 		})
 	}
 	if err == nil {
@@ -89,7 +89,6 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error
 		c.closeSockets()
 		return nil, err
 	}
-	go c.sentinel.run()
 	return c, nil
 }
 
@@ -106,14 +105,14 @@ func (c *Connector) Close() {
 
 func (c *Connector) closeSockets() {
 	if c.events != nil {
-		c.events.conn.Close()
+		c.events.close()
 	}
 	if c.stats != nil {
 		c.stats.deregister()
-		c.stats.conn.Close()
+		c.stats.close()
 	}
 	if c.sentinel != nil {
-		c.sentinel.src.conn.Close()
+		c.sentinel.stop()
 	}
 }
 
@@ -154,7 +153,7 @@ func (c *Connector) Drain(emit Emit) error {
 		c.resync(emit)
 	}
 	c.counts.RecordsStray += c.stash.expire(c.clock.mono)
-	c.ready.rearm()
+	c.ready.drained()
 	return nil
 }
 

@@ -121,6 +121,18 @@ func TestMarksComeAndGoWithTheirLabels(t *testing.T) {
 	}
 }
 
+// TestAncestorGoesBeforeItsMark: a login daemon may be restarted while its logins go on.
+func TestAncestorGoesBeforeItsMark(t *testing.T) {
+	l := newLineage()
+	play(l, [3]int32{'f', 0, 1}, [3]int32{'f', 1, 5}, [3]int32{'f', 5, 10})
+	l.bound(7, []watch.ID{l.live[5].id, l.live[1].id})
+	play(l, [3]int32{'e', 5, 5})
+	l.unbound(7)
+	if len(l.markedPIDs()) != 0 {
+		t.Errorf("marked %v", l.markedPIDs())
+	}
+}
+
 // TestLineageAgainstKernel holds the lineage against a model that knows what the kernel knows: which tasks each process
 // has. It sends the events as the kernel may, with a process's late exits delayed past its exec.
 func TestLineageAgainstKernel(t *testing.T) {

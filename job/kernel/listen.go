@@ -27,22 +27,23 @@ const handshakeTime = 2 * time.Second
 
 // dialConnector opens a socket of the proc connector and asks for events. The acknowledgement is waited for, because a
 // LISTEN that is not allowed is not refused but ignored.
-func dialConnector(filter ...func(*netlink.Conn) error) (*source, error) {
+func dialConnector(filter []unix.SockFilter) (*source, error) {
 	conn, err := netlink.Dial(unix.NETLINK_CONNECTOR, &netlink.Config{Groups: cnIdxProc})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the proc connector: %w: %w", ErrNoConnector, err)
 	}
 	s, err := newSource(conn)
-	for _, f := range filter {
-		if err == nil {
-			err = f(conn)
-		}
+	if err != nil {
+		return nil, err
+	}
+	if filter != nil {
+		err = s.setFilter(filter)
 	}
 	if err == nil {
 		err = s.listen()
 	}
 	if err != nil {
-		conn.Close()
+		s.close()
 		return nil, err
 	}
 	return s, nil
@@ -53,7 +54,7 @@ func dialConnector(filter ...func(*netlink.Conn) error) (*source, error) {
 func (s *source) listen() error {
 	const seq = 1
 	msg := netlink.Message{Header: netlink.Header{Type: netlink.Done}, Data: listenMessage(seq)}
-	if _, err := s.conn.Send(msg); err != nil {
+	if err := s.send(msg); err != nil {
 		return fmt.Errorf("cannot listen on the proc connector: %w: %w", ErrNoConnector, err)
 	}
 	return s.await("cannot listen on the proc connector", ErrNoConnector, func(b []byte) (bool, error) {
@@ -73,14 +74,14 @@ func dialTaskstats() (*source, error) {
 		return nil, fmt.Errorf("cannot open generic netlink: %w: %w", ErrNoTaskstats, err)
 	}
 	s, err := newSource(conn)
-	if err == nil {
-		err = s.register(family)
-	}
 	if err != nil {
-		conn.Close()
 		return nil, err
 	}
 	s.family = family
+	if err := s.register(); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -101,17 +102,17 @@ func taskstatsFamily() (uint16, error) {
 }
 
 // sendCPUs sends a taskstats request about all CPUs.
-func (s *source) sendCPUs(family uint16, attrType uint16, flags netlink.HeaderFlags) (netlink.Message, error) {
+func (s *source) sendCPUs(attrType uint16, flags netlink.HeaderFlags, seq uint32) error {
 	mask, err := os.ReadFile("/sys/devices/system/cpu/possible")
 	if err != nil {
-		return netlink.Message{}, fmt.Errorf("cannot tell which CPUs there are: %w", err)
+		return fmt.Errorf("cannot tell which CPUs there are: %w", err)
 	}
 	attr, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attrType, Data: append(trimmed(mask), 0)}})
 	if err != nil {
-		return netlink.Message{}, err
+		return err
 	}
-	return s.conn.Send(netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(family), Flags: netlink.Request | flags},
+	return s.send(netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(s.family), Flags: netlink.Request | flags, Sequence: seq},
 		Data:   append([]byte{taskstatsCmdGet, unix.TASKSTATS_GENL_VERSION, 0, 0}, attr...),
 	})
 }
@@ -119,18 +120,18 @@ func (s *source) sendCPUs(family uint16, attrType uint16, flags netlink.HeaderFl
 // deregister ends the records. The kernel knows a listener by its port number and forgets it only when a record cannot be
 // delivered: whoever is given the number next would get them.
 func (s *source) deregister() {
-	_, _ = s.sendCPUs(s.family, attrDeregisterCPUMask, 0) // the socket is closed next: nothing more can be done
+	_ = s.sendCPUs(attrDeregisterCPUMask, 0, 0) // the socket is closed next: nothing more can be done
 }
 
 // register asks for the records, and waits for the kernel's answer by hand: records may come before it, which a library
 // that matches replies to requests takes for a mistake.
-func (s *source) register(family uint16) error {
-	sent, err := s.sendCPUs(family, attrRegisterCPUMask, netlink.Acknowledge)
-	if err != nil {
+func (s *source) register() error {
+	const seq = 1
+	if err := s.sendCPUs(attrRegisterCPUMask, netlink.Acknowledge, seq); err != nil {
 		return fmt.Errorf("cannot register for exit records: %w: %w", ErrNoTaskstats, err)
 	}
 	return s.await("cannot register for exit records", ErrNoTaskstats, func(b []byte) (bool, error) {
-		return acknowledged(b, sent.Header.Sequence)
+		return acknowledged(b, seq)
 	})
 }
 
@@ -148,15 +149,14 @@ func acknowledged(b []byte, seq uint32) (bool, error) {
 
 // await reads until answer has found what was waited for, for as long as the kernel may take.
 func (s *source) await(what string, kind error, answer func([]byte) (bool, error)) error {
-	if err := s.conn.SetReadDeadline(time.Now().Add(handshakeTime)); err != nil {
-		return err
-	}
+	deadline := time.Now().Add(handshakeTime)
 	var said error
 	for done := false; !done; {
-		if err := s.wait(); err != nil {
-			return fmt.Errorf("%s: no answer: %w", what, kind)
+		ready, err := poll(max(time.Until(deadline), 0), s.fd)
+		if err != nil || !ready[0] {
+			return errors.Join(fmt.Errorf("%s: no answer: %w", what, kind), err)
 		}
-		err := s.each(func(b []byte) bool {
+		err = s.each(func(b []byte) bool {
 			done, said = answer(b)
 			return !done
 		})
@@ -167,16 +167,16 @@ func (s *source) await(what string, kind error, answer func([]byte) (bool, error
 	if said != nil {
 		return fmt.Errorf("%s: %w: %w", what, kind, said)
 	}
-	return s.conn.SetReadDeadline(time.Time{})
+	return nil
 }
 
-// initialNamespaces checks that this process lives in the initial pid and user namespace, whose inode numbers are fixed
-// (linux/proc_ns.h: PROC_PID_INIT_INO, PROC_USER_INIT_INO).
-func initialNamespaces(proc string) error {
+// InitialNamespaces checks that this process lives in the initial pid and user namespace, whose inode numbers are fixed
+// (linux/proc_ns.h: PROC_PID_INIT_INO, PROC_USER_INIT_INO). The error is ErrNotInitial, or that of reading them.
+func InitialNamespaces(fs FS) error {
 	for _, ns := range []struct{ name, want string }{
 		{"pid", "pid:[4026531836]"}, {"user", "user:[4026531837]"},
 	} {
-		got, err := os.Readlink(proc + "/self/ns/" + ns.name)
+		got, err := os.Readlink(string(fs) + "/self/ns/" + ns.name)
 		if err != nil {
 			return fmt.Errorf("cannot tell the %s namespace: %w", ns.name, err)
 		}

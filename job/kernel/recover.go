@@ -61,7 +61,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 
 // whose says whose a process is that was there before jobd: by its witnesses, by being a job's POE, by its parent.
 func (c *Connector) whose(s seen, poe Label) Label {
-	if heard, ok := hear(c.FS, c.Cgroups, s.PID); ok {
+	if heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start)); ok {
 		if label := c.bench.judge(heard); label != 0 {
 			return label
 		}

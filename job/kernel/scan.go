@@ -159,7 +159,7 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	p := c.found(s)
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
 	parent := c.lin.live[s.PPID]
-	heard, ok := hear(c.FS, c.Cgroups, s.PID)
+	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
 	p.out = parent != nil && parent.out
 	switch label := c.bench.judge(heard); {
 	case p.out:

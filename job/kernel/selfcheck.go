@@ -40,7 +40,7 @@ func (c *Connector) Differs(pid int32) string {
 	case !sameStart(p.start, st.Start):
 		return fmt.Sprintf("process %d is on the books with another start", pid)
 	}
-	heard, ok := hear(c.FS, c.Cgroups, pid)
+	heard, ok := hear(c.FS, c.Cgroups, pid, startedAt(st.Start))
 	if label := c.bench.judge(heard); ok && label != 0 && label != p.label && !p.out {
 		return fmt.Sprintf("process %d (%s) has a witness for job %d and is in %d", pid, st.Comm, uint32(label), uint32(p.label))
 	}

@@ -2,10 +2,11 @@ package kernel
 
 import (
 	"math/bits"
+	"runtime"
 	"sync"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 )
 
 // sentinel hears the forks that are ambiguous, on a socket of its own, and nothing else: a filter in the kernel passes
@@ -13,6 +14,7 @@ import (
 // read in bursts. It only reads and remembers; the engine's drain decides.
 type sentinel struct {
 	src  *source
+	end  *stopper
 	hear func(pid int32, at int64) (testimony, bool)
 
 	mu    sync.Mutex
@@ -34,11 +36,23 @@ func newSentinel(hear func(int32, int64) (testimony, bool)) (*sentinel, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := dialConnector(func(c *netlink.Conn) error { return c.SetBPF(filter) })
+	src, err := dialConnector(filter)
 	if err != nil {
 		return nil, err
 	}
-	return &sentinel{src: src, hear: hear, heard: make(map[sentinelKey]testimony)}, nil
+	end, err := newStopper()
+	if err != nil {
+		src.close()
+		return nil, err
+	}
+	s := &sentinel{src: src, end: end, hear: hear, heard: make(map[sentinelKey]testimony)}
+	go s.run()
+	return s, nil
+}
+
+func (s *sentinel) stop() {
+	s.end.stop()
+	s.src.close()
 }
 
 // watch tells the kernel which parents' forks to pass.
@@ -47,13 +61,20 @@ func (s *sentinel) watch(parents []int32) error {
 	if err != nil {
 		return err
 	}
-	return s.src.conn.SetBPF(filter)
+	return s.src.setFilter(filter)
 }
 
-// run reads until the socket is closed.
+// run asks each child as soon as its fork is heard of, on a thread of its own that nothing else can keep.
 func (s *sentinel) run() {
-	for s.src.wait() == nil {
-		err := s.src.each(func(b []byte) bool {
+	defer close(s.end.done)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for {
+		ready, err := poll(-1, s.src.fd, s.end.fd)
+		if err != nil || ready[1] {
+			return
+		}
+		err = s.src.each(func(b []byte) bool {
 			if ev, err := decodeProcEvent(b); err == nil && ev.what == procEventFork {
 				s.ask(ev.c, ev.time)
 			}
@@ -96,7 +117,7 @@ const filterMost = 1000
 
 // forkFilter passes acknowledgements and the forks of new processes whose parent_tgid is one of parents. Classic BPF
 // loads in network order; the messages are in the host's, so constants are turned round.
-func forkFilter(parents []int32) ([]bpf.RawInstruction, error) {
+func forkFilter(parents []int32) ([]unix.SockFilter, error) {
 	swap := func(v int32) uint32 { return bits.ReverseBytes32(uint32(v)) }
 	const whole, none = 1 << 16, 0
 	prog := []bpf.Instruction{
@@ -121,5 +142,13 @@ func forkFilter(parents []int32) ([]bpf.RawInstruction, error) {
 			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: swap(pid), SkipTrue: 1},
 			bpf.RetConstant{Val: whole})
 	}
-	return bpf.Assemble(append(prog, bpf.RetConstant{Val: last}))
+	raw, err := bpf.Assemble(append(prog, bpf.RetConstant{Val: last}))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		out[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return out, nil
 }

@@ -13,7 +13,11 @@ func passes(t *testing.T, parents []int32, datagram []byte) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	prog, ok := bpf.Disassemble(raw)
+	asm := make([]bpf.RawInstruction, len(raw))
+	for i, r := range raw {
+		asm[i] = bpf.RawInstruction{Op: r.Code, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	prog, ok := bpf.Disassemble(asm)
 	if !ok {
 		t.Fatal("the filter cannot be read back")
 	}

@@ -91,7 +91,7 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	heard, ok := c.sentinel.take(child.id.PID, at)
 	if !ok {
-		heard, ok = hearChild(c.FS, c.Cgroups, child.id.PID, at, c.clock)
+		heard, ok = hear(c.FS, c.Cgroups, child.id.PID, bornAt(at, c.clock))
 	}
 	if child.out { // what was detached still carries every mark but jobd's own cgroup
 		heard.audit = nil

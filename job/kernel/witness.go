@@ -13,8 +13,9 @@ type testimony struct {
 	audit  *uint32
 }
 
-// hear reads a process's witnesses. ok is false when it is gone.
-func hear(fs FS, cgroups *Cgroups, pid int32) (t testimony, ok bool) {
+// hear reads a process's witnesses. Afterwards it looks whether the pid still belongs to the process that was meant: one
+// that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
+func hear(fs FS, cgroups *Cgroups, pid int32, meant func(Stat) bool) (t testimony, ok bool) {
 	place, err := fs.Cgroup(pid)
 	if err != nil {
 		return t, false
@@ -23,19 +24,17 @@ func hear(fs FS, cgroups *Cgroups, pid int32) (t testimony, ok bool) {
 		t.cgroup = place
 	}
 	t.audit = fs.Session(pid)
-	return t, true
+	st, err := fs.Stat(pid)
+	return t, err == nil && meant(st)
 }
 
-// hearChild is hear for the child of a fork that was stamped at mono. The child may be gone by now, and its pid somebody
-// else's: then it is not heard.
-func hearChild(fs FS, cgroups *Cgroups, pid int32, mono int64, clock clocks) (testimony, bool) {
-	t, ok := hear(fs, cgroups, pid)
-	if !ok {
-		return t, false
-	}
-	st, err := fs.Stat(pid)
-	return t, err == nil && sameStart(clock.bootTime(mono), st.Start)
+// bornAt means the child of a fork that was stamped at mono.
+func bornAt(mono int64, clock clocks) func(Stat) bool {
+	return func(st Stat) bool { return sameStart(clock.bootTime(mono), st.Start) }
 }
+
+// startedAt means the process that was started at a tick.
+func startedAt(start uint64) func(Stat) bool { return func(st Stat) bool { return st.Start == start } }
 
 // bench is where witnesses are confronted with the jobs they can speak for. A cgroup or an audit session that several
 // jobs share decides nothing.

@@ -1,0 +1,130 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jobd-project/jobd/job/control"
+)
+
+// daemon is a running jobd with directories and a port of its own.
+type daemon struct {
+	b       *bench
+	cmd     *exec.Cmd
+	home    string
+	metrics string // address
+	client  *control.Client
+}
+
+// startDaemon starts jobd and waits until it answers.
+func (b *bench) startDaemon(env ...string) (*daemon, error) {
+	b.homes++
+	d := &daemon{b: b, home: b.file(fmt.Sprintf("jobd-%d", b.homes))}
+	if err := os.MkdirAll(d.home, 0o755); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(d.file("log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	if d.metrics, err = freePort(); err != nil {
+		return nil, err
+	}
+	d.cmd = exec.CommandContext(b.ctx, b.file("jobd"), "--run-dir", d.file("run"), "--state-dir", d.file("state"), "--metrics-listen", d.metrics)
+	d.cmd.Env, d.cmd.Stderr = append(os.Environ(), env...), log
+	if err := b.launch(d.cmd, daemonGroup); err != nil {
+		return nil, err
+	}
+	d.client = control.NewClient(d.file("run/jobd.sock"))
+	return d, d.await()
+}
+
+// await waits for the first answer. A jobd that gives none is ended.
+func (d *daemon) await() error {
+	var err error
+	for range 100 {
+		if _, err = d.client.Status(d.b.ctx); err == nil {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("jobd does not answer: %w", errors.Join(err, d.stop()))
+}
+
+func (d *daemon) file(name string) string { return filepath.Join(d.home, name) }
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func (d *daemon) cpu() (cpu, error) { return d.b.groups[daemonGroup].cpu() }
+
+// stop ends jobd, and takes away the cgroups that it made and had no time to remove.
+func (d *daemon) stop() error {
+	if d.cmd.ProcessState != nil {
+		return nil
+	}
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	err := d.cmd.Wait()
+	log, errLog := os.ReadFile(d.file("log"))
+	err = errors.Join(err, errLog)
+	if err != nil {
+		err = fmt.Errorf("jobd: %w: %s", err, lastWords(string(log)))
+	}
+	for _, place := range leftCgroups(string(log)) {
+		err = errors.Join(err, group(filepath.Join(d.b.mount, place)).remove())
+	}
+	return errors.Join(err, os.RemoveAll(d.home))
+}
+
+var (
+	jobStart = regexp.MustCompile(`(?m)msg="job start" jid=(\S+) .* cgroup=(/jobd/\S+)`)
+	jobEnd   = regexp.MustCompile(`(?m)msg="job end" jid=(\S+)`)
+)
+
+// leftCgroups finds in the log where jobd put the jobs that have not ended. Of one that has, the name may by now be that of
+// another jobd's job.
+func leftCgroups(log string) map[string]string {
+	places := make(map[string]string)
+	for _, m := range jobStart.FindAllStringSubmatch(log, -1) {
+		places[m[1]] = m[2]
+	}
+	for _, m := range jobEnd.FindAllStringSubmatch(log, -1) {
+		delete(places, m[1])
+	}
+	return places
+}
+
+// lost fails when jobd missed anything of what happened: then the figures are of something else.
+func (d *daemon) lost() (control.StatusAnswer, error) {
+	s, err := d.client.Status(d.b.ctx)
+	if err == nil && s.EventsLost > 0 {
+		err = fmt.Errorf("jobd lost %d events", s.EventsLost)
+	}
+	return s, err
+}
+
+// lastWords cuts from jobd's log what it died of: a panic's report, else the last line.
+func lastWords(log string) string {
+	at := strings.LastIndex(log, "\npanic: ")
+	if at < 0 {
+		at = strings.LastIndex(log, "\nfatal error: ")
+	}
+	if at < 0 {
+		at = strings.LastIndex(strings.TrimSpace(log), "\n")
+	}
+	return log[max(at, 0):]
+}

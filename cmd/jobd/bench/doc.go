@@ -1,0 +1,14 @@
+// Package bench measures jobd from outside: what it costs per process, what it costs a workload and a login, how long a
+// scrape takes, how much memory many jobs need. `make bench` runs it and prints one table; nothing in it asserts a time.
+//
+// All of it is in test files, so that nothing is shipped. It needs root, cgroup v2 and a C compiler, takes under four minutes, and
+// runs when the test binary is asked for the table:
+//
+//	go test -count 1 -v ./cmd/jobd/bench -args -bench-table [-only process|login|size|micro] [-rounds 10] [-jobd FILE]
+//
+// What is compared is measured in one run and in pairs, one right after the other, because a machine's speed drifts
+// more than jobd costs. CPU is what the scheduler charged to a cgroup (cpu.stat), which misses nothing, unlike ticks.
+//
+// The exit code says whether the measuring worked and no event was lost, not whether a target was met: that is in the
+// table.
+package bench

@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/control"
+)
+
+// A second program that listens to the kernel, or stops listening, is no loss of events.
+func TestOtherListeners(t *testing.T) {
+	h := newHost(t)
+	h.newWorld(map[string]string{"svc": plainStack})
+	for range 5 {
+		other := newHost(t)
+		other.stop(unix.SIGTERM)
+	}
+	s := h.newSurvivor("out")
+	s.grow(t) // an event on some CPU shows the gap
+	s.grow(t)
+	st, err := h.client.Status(h.soon())
+	if err != nil || st.EventsLost != 0 || st.Resyncs != 0 {
+		t.Errorf("%d events lost, %d resyncs, %v", st.EventsLost, st.Resyncs, err)
+	}
+}
+
+// A jobd that is kept from reading until its buffers overflow says so, and is right again afterwards. What it did not see
+// is marked.
+func TestEventsLost(t *testing.T) {
+	const noise = 250000 // the buffer holds about 100,000 events
+	h := newHost(t)
+	h.mayLose = true
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	s, gone := h.newSurvivor("out"), h.newSurvivor("gone")
+	s.grow(t)
+	gone.pids = pidsIn(t, gone.out, 1)
+	must(t, h.cmd.Process.Signal(unix.SIGSTOP))
+	noisy := w.command(built.lab, "noise", strconv.Itoa(noise))
+	must(t, noisy.Run())
+	s.grow(t)
+	kill(t, s.pids[1])
+	kill(t, gone.pids[0])
+	must(t, h.cmd.Process.Signal(unix.SIGCONT))
+	h.awaitHealing()
+	dead := s.pids[1]
+	s.pids = slices.Delete(s.pids, 1, 2)
+	s.check(h)
+	in := h.ended(gone.jid)
+	if !in.Estimated || in.EndReason == "killed" {
+		t.Errorf("the job that ended unseen is %+v", in)
+	}
+	h.checkBooks()
+	st, err := h.client.Status(h.soon())
+	if err != nil || st.DegradedSince != nil {
+		t.Errorf("still degraded: %+v, %v", st, err)
+	}
+	records, err := h.client.Procs(h.soon(), control.Request{Job: ref(s.jid)})
+	if err != nil || len(records) != 1 || records[0].PID != dead || !records[0].Estimated {
+		t.Errorf("%d records, %v; want one, of %d, estimated", len(records), err, dead)
+		for _, r := range records {
+			t.Logf("record of %d: estimated %v, ended %v, status %v, flags %v", r.PID, r.Estimated, r.Ended, r.ExitStatus, r.Flags)
+		}
+	}
+	s.pids = append(s.pids, dead) // grow counts what has been written down
+	must(t, signal(s.pids[0], unix.SIGUSR1))
+	all := pidsIn(t, s.out, 4)
+	if h.jobOf(all[3]) != s.jid {
+		t.Error("what is forked afterwards is not in the job")
+	}
+	t.Logf("%d events of noise, %d events lost, %d resyncs", noise, st.EventsLost, st.Resyncs)
+}
+
+func (h *host) awaitHealing() {
+	h.t.Helper()
+	var st control.StatusAnswer
+	defer func() {
+		if h.t.Failed() {
+			h.t.Logf("%d events lost, %d resyncs, events %v", st.EventsLost, st.Resyncs, st.Events)
+		}
+	}()
+	until(h.t, "a loss and its healing", func() bool {
+		var err error
+		st, err = h.client.Status(h.soon())
+		must(h.t, err)
+		return st.EventsLost > 0 && st.Resyncs > 0
+	})
+}

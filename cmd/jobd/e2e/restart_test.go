@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// survivor is a login whose point of entry is lab stay itself.
+type survivor struct {
+	jid  job.JID
+	pids []int32
+	out  string
+}
+
+func (h *host) newSurvivor(name string) *survivor {
+	h.t.Helper()
+	s := &survivor{out: h.world.labOut(name)}
+	s.jid = h.world.loginEnv([]string{"LAB_OUT=" + s.out}, "svc", "alice", []string{"-x"}, built.lab, "stay").jid
+	return s
+}
+
+// grow has the oldest process fork.
+func (s *survivor) grow(t *testing.T) {
+	t.Helper()
+	s.pids = pidsIn(t, s.out, max(len(s.pids), 1))
+	must(t, signal(s.pids[0], unix.SIGUSR1))
+	s.pids = pidsIn(t, s.out, len(s.pids)+1)
+}
+
+func (s *survivor) check(h *host) {
+	h.t.Helper()
+	if got := h.members(s.jid); !slices.Equal(got, sorted(s.pids)) {
+		h.t.Fatalf("the members of %s are:%s\nwant:%s", s.jid, describe(got), describe(s.pids))
+	}
+}
+
+// restartStacks: the members are found again by their cgroup, and where there is none by their audit session.
+var restartStacks = []struct {
+	name, stack string
+	args        []string
+}{
+	{"cgroup", plainStack, nil},
+	{"audit session", auditStack, []string{"--cgroup", "off"}},
+}
+
+// A jobd that is killed right after a login was answered knows that job when it comes back: the same JID, the same
+// members, and what they fork later.
+func TestKilledAfterLogin(t *testing.T) {
+	for _, tt := range restartStacks {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHost(t, tt.args...)
+			h.newWorld(map[string]string{"svc": tt.stack})
+			last := job.JID(0)
+			for i := range 20 {
+				s := h.newSurvivor("out" + itoa(i))
+				if s.jid <= last {
+					t.Fatalf("JID %s after %s", s.jid, last)
+				}
+				last = s.jid
+				h.stop(unix.SIGKILL)
+				s.grow(t) // while nobody looks
+				h.start()
+				s.check(h)
+				s.grow(t)
+				s.check(h)
+				if in := h.onlyJob(); in.User != "alice" || in.State != job.Open || in.POE != s.pids[0] {
+					t.Errorf("the job is %+v", in)
+				}
+				h.checkBooks()
+				for _, pid := range s.pids {
+					kill(t, pid)
+				}
+				if in := h.ended(s.jid); in.EndReason != job.EndExit || in.TotalProcesses != 3 {
+					t.Errorf("the job ended %q with %d processes", in.EndReason, in.TotalProcesses)
+				}
+			}
+		})
+	}
+}
+
+// The same over an orderly end.
+func TestRestart(t *testing.T) {
+	for _, tt := range restartStacks {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHost(t, tt.args...)
+			h.newWorld(map[string]string{"svc": tt.stack})
+			a, b := h.newSurvivor("a"), h.newSurvivor("b")
+			a.grow(t)
+			b.grow(t)
+			b.grow(t)
+			if code := h.stop(unix.SIGTERM); code != 0 {
+				t.Errorf("jobd ended with %d", code)
+			}
+			a.grow(t)
+			h.start()
+			a.grow(t)
+			a.check(h)
+			b.check(h)
+			for _, pid := range append(a.pids, b.pids...) {
+				kill(t, pid)
+			}
+			if in := h.ended(b.jid); in.EndReason != job.EndExit || in.TotalProcesses != 3 || in.CPU == nil {
+				t.Errorf("the job is %+v", in)
+			}
+			h.ended(a.jid)
+		})
+	}
+}
+
+// A job whose last process left while jobd was down is closed as lost, and its JID stays its own.
+func TestLostWhileDown(t *testing.T) {
+	h := newHost(t)
+	h.newWorld(map[string]string{"svc": plainStack})
+	gone, left := h.newSurvivor("gone"), h.newSurvivor("left")
+	gone.grow(t)
+	left.grow(t)
+	h.stop(unix.SIGKILL)
+	for _, pid := range gone.pids {
+		kill(t, pid)
+	}
+	h.start()
+	left.check(h)
+	if in := h.ended(gone.jid); in.EndReason != job.EndLost || !in.Estimated || in.Ended == nil {
+		t.Errorf("the job is %+v", in)
+	}
+	if in := h.onlyJob(); in.JID != left.jid {
+		t.Errorf("open is %s, want %s", in.JID, left.jid)
+	}
+	if again := h.newSurvivor("again"); again.jid == gone.jid || again.jid <= left.jid {
+		t.Errorf("JID %s after %s and %s", again.jid, gone.jid, left.jid)
+	}
+}
+
+// A jobd that is told to stop as a job ends, or is killed then, leaves no cgroup behind: not after the next start.
+func TestStopLeavesNoCgroup(t *testing.T) {
+	h := newHost(t)
+	h.newWorld(map[string]string{"svc": plainStack})
+	for i := range 20 {
+		s := h.newSurvivor("out" + itoa(i))
+		s.grow(t)
+		must(t, signal(s.pids[0], unix.SIGKILL))
+		must(t, signal(s.pids[1], unix.SIGKILL))
+		h.ended(s.jid)
+		h.stop([]unix.Signal{unix.SIGTERM, unix.SIGKILL}[i%2])
+		h.start()
+	}
+	h.awaitCgroups()
+	h.checkCgroups()
+}
