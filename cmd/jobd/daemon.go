@@ -122,7 +122,7 @@ func (d *jobd) listen() (o *doors, err error) {
 		}
 	}()
 	if o.login, err = control.ListenLogin(filepath.Join(d.cfg.RunDir, "login.sock"), d.log); err != nil {
-		return nil, err
+		return o, err
 	}
 	o.api, err = control.Listen(filepath.Join(d.cfg.RunDir, "jobd.sock"), control.Config{
 		Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request,
@@ -131,7 +131,7 @@ func (d *jobd) listen() (o *doors, err error) {
 		return o, err
 	}
 	if o.scrape, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {
-		return nil, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
+		return o, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
 	}
 	return o, nil
 }

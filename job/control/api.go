@@ -146,7 +146,7 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, rt route, b Ba
 			err = Errorf(Internal, "jobd failed, its log says how")
 		}
 		if err != nil && asError(err).Code == Denied {
-			s.log.warn(p, "request denied", "verb", string(rt.verb), "job", clip(string(req.Job), longestKey), "why", p.notRoot())
+			s.log.warn(p, "request denied", "verb", string(rt.verb), "job", clip(string(req.Job), longestKey), "why", denial(p, asError(err)))
 		}
 	}()
 	if err := rt.admit(p); err != nil {

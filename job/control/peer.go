@@ -88,6 +88,14 @@ func (p Peer) notRoot() string {
 	return "root of another user namespace"
 }
 
+// denial is why a peer was denied: what it was told, or what is odd about it.
+func denial(p Peer, e *Error) string {
+	if p.UID == 0 && !p.Root {
+		return p.notRoot()
+	}
+	return e.Message
+}
+
 // pidfd gets hold of the process that connected, -1 if it has gone. SO_PEERPIDFD (since Linux 6.5) names it beyond doubt.
 // Before that its pid may have been given away between its connect and our pidfd_open: a start time that is the same
 // before and after narrows that to the time before our accept.
