@@ -43,7 +43,8 @@ type Table struct {
 	notify  *pnotify.Table
 	jobs    map[JID]*entry
 	effects []Effect
-	balance Balance // Live is derived in Balance()
+	handed  []Effect // what Effects gave away last: taken up again when it is called next
+	balance Balance  // Live is derived in Balance()
 
 	next, limit uint32 // sequence numbers from next up to limit-1 may be given
 	drained     bool
@@ -90,11 +91,11 @@ func New(n *pnotify.Table, cfg Config) (*Table, error) {
 // Sync tells the table how the wall clock stands to CLOCK_MONOTONIC. Events carry the latter, records the former.
 func (t *Table) Sync(wall time.Time, mono int64) { t.wall, t.mono = wall, mono }
 
-// Effects hands over what has to be done since the last call.
+// Effects hands over what has to be done since the last call. The slice is valid until the next one.
 func (t *Table) Effects() []Effect {
-	out := t.effects
-	t.effects = nil
-	return out
+	clear(t.handed)
+	t.effects, t.handed = t.handed[:0], t.effects
+	return t.handed
 }
 
 // Reserve lets the table give the sequence numbers from first up to limit-1. They must be on disk as used before.

@@ -33,6 +33,7 @@ type Connector struct {
 
 	counts   Counts
 	scratch  watch.Event
+	exited   watch.Usage // the exit record that was found last
 	lost     bool
 	clock    clocks
 	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found

@@ -20,7 +20,8 @@ type lineage struct {
 	marks  map[watch.ID]map[Label]int // parents of which a fork is ambiguous, and the labels that make it so
 	bounds map[Label][]watch.ID       // the marks that stand for a label
 
-	spare []*proc
+	spare  []*proc
+	usages []*watch.Usage
 }
 
 // proc is one process.
@@ -75,10 +76,25 @@ func (l *lineage) take() *proc {
 	return new(proc)
 }
 
+// spareMost is how many processes that are gone are kept for reuse.
+const spareMost = 1024
+
+func (l *lineage) takeUsage() *watch.Usage {
+	if n := len(l.usages); n > 0 {
+		u := l.usages[n-1]
+		l.usages = l.usages[:n-1]
+		return u
+	}
+	return new(watch.Usage)
+}
+
 // release gives a process that is gone back for reuse.
 func (l *lineage) release(p *proc) {
+	if p.usage != nil && len(l.usages) < spareMost {
+		l.usages = append(l.usages, p.usage)
+	}
 	*p = proc{}
-	if len(l.spare) < 4096 {
+	if len(l.spare) < spareMost {
 		l.spare = append(l.spare, p)
 	}
 }

@@ -5,37 +5,43 @@ import "github.com/jobd-project/jobd/job/watch"
 // account finds the exit record of one task and adds it to its process. The record of a process that nobody is
 // interested in is read past.
 func (c *Connector) account(p *proc, tid int32, wanted bool) {
-	u, ok := c.record(tid, wanted)
+	ok := c.record(tid, wanted)
 	switch {
 	case !wanted:
 	case !ok:
 		p.missed = true
 		c.counts.RecordsMissed++
 	case p.usage == nil:
-		p.usage = &u
+		p.usage = c.lin.takeUsage()
+		*p.usage = c.exited
 	default:
-		p.usage.Add(&u)
+		p.usage.Add(&c.exited)
 	}
 }
 
-// record gives the exit record of a task. It is sent before the EXIT event (kernel/exit.c), so it is in the queue, or was
-// read past on the way to another's.
-func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
-	if u, ok := c.stash.take(tid); ok {
-		return u, true
+// record finds the exit record of a task, and when it is wanted decodes it to c.exited. It is sent before the EXIT event
+// (kernel/exit.c), so it is in the queue, or was read past on the way to another's.
+func (c *Connector) record(tid int32, wanted bool) (ok bool) {
+	if len(c.stash) > 0 {
+		if u, there := c.stash.take(tid); there {
+			c.exited = u
+			return true
+		}
 	}
 	err := c.stats.each(func(b []byte) bool {
 		r, found := findExitRecord(b)
-		c.counts.Records++
-		switch {
-		case !found:
+		if !found {
 			return true
-		case r.tid != tid:
-			c.stash.put(r.tid, decodeTaskstats(r.stats, c.delays), c.clock.mono)
+		}
+		c.counts.Records++
+		if r.tid != tid {
+			var u watch.Usage
+			decodeTaskstats(&u, r.stats, c.delays)
+			c.stash.put(r.tid, u, c.clock.mono)
 			return true
 		}
 		if wanted {
-			u = decodeTaskstats(r.stats, c.delays)
+			decodeTaskstats(&c.exited, r.stats, c.delays)
 		}
 		ok = true
 		return false
@@ -43,7 +49,7 @@ func (c *Connector) record(tid int32, wanted bool) (u watch.Usage, ok bool) {
 	if err != nil {
 		c.counts.Malformed++
 	}
-	return u, ok
+	return ok
 }
 
 // stashAll reads every record that is queued, so that those of processes whose EXIT was lost are not.
@@ -51,7 +57,8 @@ func (c *Connector) stashAll() {
 	err := c.stats.each(func(b []byte) bool {
 		if r, ok := findExitRecord(b); ok {
 			c.counts.Records++
-			c.stash.put(r.tid, decodeTaskstats(r.stats, c.delays), c.clock.mono)
+			decodeTaskstats(&c.exited, r.stats, c.delays)
+			c.stash.put(r.tid, c.exited, c.clock.mono)
 		}
 		return true
 	})

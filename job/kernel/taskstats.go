@@ -104,18 +104,19 @@ func findAttr(b []byte, typ uint16) []byte {
 	return nil
 }
 
-// decodeTaskstats reads a struct taskstats of any version by its length: what it does not reach is not known. delays
+// decodeTaskstats fills u from a struct taskstats of any version by its length: what it does not reach is not known. delays
 // says whether the kernel keeps them (kernel.task_delayacct); where it does not the fields read 0.
-func decodeTaskstats(b []byte, delays bool) watch.Usage {
+func decodeTaskstats(u *watch.Usage, b []byte, delays bool) {
 	le := binary.LittleEndian
 	u64 := func(off int) int64 { return int64(le.Uint64(b[off:])) }
-	u := watch.Usage{Threads: 1}
+	last := u.Comm
+	*u = watch.Usage{Threads: 1}
 	if len(b) < tsMin {
-		return u
+		return
 	}
 	u.Groups = watch.GroupBasic | watch.GroupCPU
 	u.Flags, u.Nice, u.Sched = b[tsFlag], int8(b[tsNice]), b[tsSched]
-	u.Comm = commText(b[tsComm : tsComm+tsCommLen])
+	u.Comm = commText(b[tsComm:tsComm+tsCommLen], last)
 	u.UID, u.GID = le.Uint32(b[tsUID:]), le.Uint32(b[tsGID:])
 	u.PPID, u.BTime = int32(le.Uint32(b[tsPPID:])), int64(le.Uint32(b[tsBTime:]))
 	u.Elapsed, u.CPU = u64(tsETime)*usec, u64(tsVirtual)
@@ -144,13 +145,15 @@ func decodeTaskstats(b []byte, delays bool) watch.Usage {
 	if delays && len(b) >= tsReclaim+8 {
 		u.ReclaimDelay = u64(tsReclaim)
 	}
-	return u
 }
 
-// commText cuts a command name at its NUL.
-func commText(b []byte) string {
+// commText cuts a command name at its NUL. A storm is of one name: then the last text serves again.
+func commText(b []byte, last string) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]
+	}
+	if string(b) == last {
+		return last
 	}
 	return string(b)
 }

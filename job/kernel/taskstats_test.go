@@ -13,7 +13,7 @@ func TestDecodeCapturedRecords(t *testing.T) {
 	if !ok || multi.tid != 19401 {
 		t.Fatalf("found %v, tid %d", ok, multi.tid)
 	}
-	u := decodeTaskstats(multi.stats, false)
+	u := decoded(multi.stats, false)
 	if u.UID != 65534 || u.GID != 65533 || u.PPID != 19360 || u.Comm != "sh" || u.CPU <= 0 || u.MaxRSS < 4096 {
 		t.Errorf("got %+v", u)
 	}
@@ -21,11 +21,11 @@ func TestDecodeCapturedRecords(t *testing.T) {
 	if u.Groups != all {
 		t.Errorf("groups %b, want %b: without delay accounting delays are not known", u.Groups, all)
 	}
-	if d := decodeTaskstats(multi.stats, true); !d.Groups.Has(watch.GroupDelay) {
+	if d := decoded(multi.stats, true); !d.Groups.Has(watch.GroupDelay) {
 		t.Error("with delay accounting, delays are not known")
 	}
 	single, ok := findExitRecord(got["single"])
-	if u := decodeTaskstats(single.stats, false); !ok || u.Comm != "python3" || u.UID != 0 || u.User == 0 {
+	if u := decoded(single.stats, false); !ok || u.Comm != "python3" || u.UID != 0 || u.User == 0 {
 		t.Errorf("got %+v", u)
 	}
 }
@@ -44,7 +44,7 @@ func TestOlderRecordsLackGroups(t *testing.T) {
 		{328, watch.GroupBasic | watch.GroupCPU | watch.GroupMemory | watch.GroupIO | watch.GroupSwitch},
 		{416, watch.GroupBasic | watch.GroupCPU | watch.GroupMemory | watch.GroupIO | watch.GroupSwitch},
 	} {
-		if u := decodeTaskstats(r.stats[:c.size], false); u.Groups != c.want {
+		if u := decoded(r.stats[:c.size], false); u.Groups != c.want {
 			t.Errorf("%d bytes: groups %b, want %b", c.size, u.Groups, c.want)
 		}
 	}
@@ -70,9 +70,15 @@ func FuzzExitRecord(f *testing.F) {
 		if !ok {
 			return
 		}
-		u := decodeTaskstats(r.stats, delays)
+		u := decoded(r.stats, delays)
 		if len(u.Comm) > tsCommLen || u.WriteBytes < 0 && u.Groups.Has(watch.GroupIO) {
 			t.Errorf("got %+v", u)
 		}
 	})
+}
+
+func decoded(b []byte, delays bool) watch.Usage {
+	u := watch.Usage{Comm: "before", ReclaimDelay: 5}
+	decodeTaskstats(&u, b, delays)
+	return u
 }

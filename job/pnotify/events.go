@@ -48,8 +48,8 @@ func (t *Table) gid(e *watch.Event) error {
 }
 
 func (t *Table) each(e *watch.Event, callback func(*Events) func(*Subscriber, *watch.Event)) error {
-	for _, s := range t.procs[e.Proc] {
-		if !t.still(s) {
+	for i, s := range t.procs[e.Proc] {
+		if i > 0 && !t.still(s) {
 			continue // an earlier callback ended it
 		}
 		if f := callback(s.events); f != nil {
@@ -61,8 +61,8 @@ func (t *Table) each(e *watch.Event, callback func(*Events) func(*Subscriber, *w
 
 // free takes the process's list down: each entry is off the list before its Exit is called.
 func (t *Table) free(e *watch.Event) error {
-	for _, s := range t.procs[e.Proc] {
-		if !t.still(s) {
+	for i, s := range t.procs[e.Proc] {
+		if i > 0 && !t.still(s) {
 			continue
 		}
 		t.drop(s)
