@@ -25,6 +25,9 @@ func (d *jobd) borrow(s job.Saved) {
 
 // left notes the exit of a member.
 func (d *jobd) left(r *job.Record) {
+	if len(d.borrowed) == 0 {
+		return
+	}
 	if b := d.borrowed[r.JID]; b != nil {
 		b.after += r.Usage.CPU
 		b.touched = true

@@ -98,17 +98,25 @@ func listenMessage(seq uint32) []byte {
 // gaps counts lost messages by the per-CPU sequence numbers (drivers/connector/cn_proc.c, send_msg). A lost tail shows
 // no gap until that CPU's next event; the socket's own drop counter covers it.
 type gaps struct {
-	next map[uint32]uint32
+	next []uint32 // by CPU: the number that comes next …
+	seen []bool   // … once one was seen
 	lost uint64
 }
 
+// cpusMost bounds what a message may say of its CPU (linux/cpumask.h: NR_CPUS is 8192 at most).
+const cpusMost = 8192
+
 // see notes one event and gives the number that went missing before it on its CPU.
 func (g *gaps) see(ev *procEvent) uint32 {
-	if g.next == nil {
-		g.next = make(map[uint32]uint32)
+	cpu := int(ev.cpu)
+	if cpu >= cpusMost {
+		return 0
 	}
-	want, known := g.next[ev.cpu]
-	g.next[ev.cpu] = ev.seq + 1
+	for cpu >= len(g.next) {
+		g.next, g.seen = append(g.next, 0), append(g.seen, false)
+	}
+	want, known := g.next[cpu], g.seen[cpu]
+	g.next[cpu], g.seen[cpu] = ev.seq+1, true
 	if !known || ev.seq == want {
 		return 0
 	}

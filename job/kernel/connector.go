@@ -154,7 +154,7 @@ func (c *Connector) Drain(emit Emit) error {
 		c.resync(emit)
 	}
 	c.counts.RecordsStray += c.stash.expire(c.clock.mono)
-	c.ready.drained()
+	c.ready.drained(n)
 	return nil
 }
 

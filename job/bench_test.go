@@ -1,0 +1,34 @@
+package job
+
+import (
+	"testing"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// BenchmarkMember is the life of one short member process through watch, pnotify and the table: fork, exit, record.
+func BenchmarkMember(b *testing.B) {
+	w := newWorld(b)
+	jid, err := w.table.Allocate(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	poe := w.id(1)
+	if _, err := w.table.Create(Request{Proc: poe, JID: jid}); err != nil {
+		b.Fatal(err)
+	}
+	u := &watch.Usage{Groups: watch.GroupBasic | watch.GroupCPU, Comm: "true", Threads: 1}
+	b.ReportAllocs()
+	gen := uint32(0)
+	for b.Loop() {
+		gen++
+		id := watch.ID{PID: 2, Gen: gen}
+		if err := w.watch.Dispatch(&watch.Event{Kind: watch.Clone, Proc: id, TID: 2, Parent: poe}); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.watch.Dispatch(&watch.Event{Kind: watch.Free, Proc: id, TID: 2, Valid: true, Usage: u}); err != nil {
+			b.Fatal(err)
+		}
+		w.table.Effects()
+	}
+}
