@@ -55,7 +55,7 @@ func (t *Table) Create(r Request) (Info, error) {
 	if r.Proc == (watch.ID{}) && !r.Held {
 		return Info{}, ErrNeedProcess
 	}
-	old := t.member(r.Proc)
+	old := t.home(r.Proc)
 	if old != nil && !r.Nested {
 		return Info{}, ErrMember
 	}
@@ -63,7 +63,7 @@ func (t *Table) Create(r Request) (Info, error) {
 	e.JID, e.Seq, e.Host, e.BootID = r.JID, r.JID.Seq(), Text(t.cfg.Host), Text(t.cfg.BootID)
 	e.State, e.Started, e.POE, e.Held = Open, t.wall, r.Proc.PID, r.Held
 	if old != nil {
-		e.hangBelow(old.job)
+		e.hangBelow(old)
 	}
 	t.jobs[e.JID] = e
 	t.emit(Opened{e.saved()})
@@ -79,7 +79,7 @@ func (t *Table) Create(r Request) (Info, error) {
 		return Info{}, err
 	}
 	if old != nil {
-		t.endIfEmpty(old.job, EndDetached)
+		t.endIfEmpty(old, EndDetached)
 	}
 	return e.view(), nil
 }
@@ -170,11 +170,11 @@ func (t *Table) Move(id watch.ID, jid JID, before Spent) error {
 	if err != nil {
 		return err
 	}
-	m := t.member(id)
-	switch {
-	case m == nil:
+	from := t.home(id)
+	switch from {
+	case nil:
 		return fmt.Errorf("process %d: %w", id.PID, ErrNotMember)
-	case m.job == e:
+	case e:
 		return nil
 	}
 	if err := t.leave(id); err != nil {
@@ -183,24 +183,32 @@ func (t *Table) Move(id watch.ID, jid JID, before Spent) error {
 	if err := t.subscribe(id, e, false, before); err != nil {
 		return err
 	}
-	t.endIfEmpty(m.job, EndDetached)
+	t.endIfEmpty(from, EndDetached)
 	return nil
 }
 
 // Detach takes a process out of its job, for good: known is its identity on file, so that no witness brings it back.
 func (t *Table) Detach(id watch.ID, known Known) (JID, error) {
-	m := t.member(id)
-	if m == nil {
+	from := t.home(id)
+	if from == nil {
 		return 0, fmt.Errorf("process %d: %w", id.PID, ErrNotMember)
 	}
-	m.job.Placement.Detached = append(m.job.Placement.Detached, known)
+	from.Placement.Detached = append(from.Placement.Detached, known)
 	if err := t.leave(id); err != nil {
 		return 0, err
 	}
-	if !t.endIfEmpty(m.job, EndDetached) {
-		t.emit(Changed{m.job.saved()})
+	if !t.endIfEmpty(from, EndDetached) {
+		t.emit(Changed{from.saved()})
 	}
-	return m.job.JID, nil
+	return from.JID, nil
+}
+
+// home is the job that a process is in; nil for none.
+func (t *Table) home(id watch.ID) *entry {
+	if m := t.member(id); m != nil {
+		return m.job
+	}
+	return nil
 }
 
 // leave ends a membership without an exit.

@@ -24,6 +24,7 @@ func (t *Table) exec(s *pnotify.Subscriber, _ *watch.Event) {
 // exit: a member has gone, or (e nil) was taken out.
 func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 	m := s.Data.(*member)
+	defer t.keepMember(m)
 	j := m.job
 	delete(j.members, m.id)
 	t.balance.Departed++
@@ -65,7 +66,8 @@ func endReason(j *entry, e *watch.Event) Text {
 
 // join makes the process of s a member of j.
 func (t *Table) join(s *pnotify.Subscriber, j *entry, mono int64, inferred bool) {
-	m := &member{id: s.Proc, job: j, since: mono, born: !inferred, guessed: inferred}
+	m := t.newMember()
+	*m = member{id: s.Proc, job: j, since: mono, born: !inferred, guessed: inferred}
 	s.Data = m
 	j.members[m.id] = m
 	j.TotalProcesses++
@@ -84,7 +86,8 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) err
 	if err != nil {
 		return err
 	}
-	m := &member{id: id, job: j, since: t.mono, guessed: adopted, before: before}
+	m := t.newMember()
+	*m = member{id: id, job: j, since: t.mono, guessed: adopted, before: before}
 	s.Data = m
 	j.members[id] = m
 	j.TotalProcesses++
@@ -96,6 +99,26 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) err
 	}
 	t.emit(Joined{JID: j.JID, ID: id})
 	return nil
+}
+
+// spareMost is how many members are kept for reuse: a storm has few alive at a time.
+const spareMost = 1024
+
+func (t *Table) newMember() *member {
+	if n := len(t.spare); n > 0 {
+		m := t.spare[n-1]
+		t.spare = t.spare[:n-1]
+		return m
+	}
+	return new(member)
+}
+
+// keepMember takes a member back that nobody points to any more: a pointer to one does not outlive the call that leaves.
+func (t *Table) keepMember(m *member) {
+	*m = member{}
+	if len(t.spare) < spareMost {
+		t.spare = append(t.spare, m)
+	}
 }
 
 // end closes the job's books. It happens once: the entry is gone afterwards.

@@ -26,10 +26,9 @@ func (*Record) effect() {}
 
 // record is what is known of a member that has gone; used is what it used as one.
 func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
-	r := &Record{
-		JID: m.job.JID, PID: m.id.PID, End: t.at(e.Mono).UnixNano(),
-		Status: e.Value, Exited: e.Valid, Forked: m.born && m.execs == 0, Estimated: m.guessed || e.Inferred,
-	}
+	r := t.newRecord()
+	r.JID, r.PID, r.End = m.job.JID, m.id.PID, t.at(e.Mono).UnixNano()
+	r.Status, r.Exited, r.Forked, r.Estimated = e.Value, e.Valid, m.born && m.execs == 0, m.guessed || e.Inferred
 	if used != nil {
 		r.Used, r.Usage = true, *used
 	}
@@ -39,6 +38,18 @@ func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	case r.Used && r.Usage.Groups.Has(watch.GroupBasic):
 		r.Start = r.End - r.Usage.Elapsed
 	}
+	return r
+}
+
+// recordBlock is how many records are allocated at once. They are written and forgotten about together.
+const recordBlock = 64
+
+func (t *Table) newRecord() *Record {
+	if len(t.records) == 0 {
+		t.records = make([]Record, recordBlock)
+	}
+	r := &t.records[0]
+	t.records = t.records[1:]
 	return r
 }
 

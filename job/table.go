@@ -46,6 +46,9 @@ type Table struct {
 	handed  []Effect // what Effects gave away last: taken up again when it is called next
 	balance Balance  // Live is derived in Balance()
 
+	spare   []*member // of processes that have gone, for reuse
+	records []Record  // a block to take records from: one allocation for many
+
 	next, limit uint32 // sequence numbers from next up to limit-1 may be given
 	drained     bool
 	wall        time.Time // what the wall clock said …

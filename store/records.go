@@ -31,8 +31,9 @@ func (s *Store) putRecords(tx *bolt.Tx, recs []*job.Record) error {
 	slices.SortStableFunc(recs, byEnd)
 	for len(recs) > 0 {
 		day := dayOf(recs[0].End)
+		next := time.Unix(0, recs[0].End).UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
 		n := 1
-		for n < len(recs) && dayOf(recs[n].End) == day {
+		for n < len(recs) && recs[n].End < next.UnixNano() {
 			n++
 		}
 		if err := s.putDay(tx, day, recs[:n]); err != nil {

@@ -10,7 +10,7 @@ import (
 // down. Whoever asks something does not wait for it: before a command the engine is drained anyway.
 const (
 	burst      = 5 * time.Millisecond
-	stormBurst = 20 * time.Millisecond
+	stormBurst = 10 * time.Millisecond
 	stormy     = 100 // events in a burst
 )
 

@@ -195,8 +195,17 @@ func (t *Table) lookup(name string) *Events {
 }
 
 func (t *Table) add(id watch.ID, ev *Events, data any) *Subscriber {
-	s := &Subscriber{Proc: id, Data: data, events: ev}
 	list := t.procs[id]
+	if list == nil { // nearly always: one allocation for both
+		one := &struct {
+			s    Subscriber
+			list [1]*Subscriber
+		}{s: Subscriber{Proc: id, Data: data, events: ev}}
+		one.list[0] = &one.s
+		t.procs[id] = one.list[:]
+		return &one.s
+	}
+	s := &Subscriber{Proc: id, Data: data, events: ev}
 	t.procs[id] = append(list[:len(list):len(list)], s)
 	return s
 }
