@@ -58,6 +58,7 @@ type model struct {
 	degradeWhy string
 	spent      map[string]*spending // by user, of jobs that have ended
 	borrowed   map[job.JID]*borrowed
+	gcPercent  int
 }
 
 // serve runs jobd until ctx ends or a part of it fails.

@@ -60,6 +60,7 @@ func (d *jobd) drain() error {
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
+	d.tuneCollector()
 	return d.carryOut(nil)
 }
 
