@@ -133,6 +133,25 @@ func (t *Table) Jobs() []Info {
 	return out
 }
 
+// Brief is the little of an open job that is asked for often: a scrape looks at all of them.
+type Brief struct {
+	JID       JID
+	User      string
+	State     State
+	Processes int
+	Placement Placement
+	Departed  Totals // what members that have gone had used
+}
+
+// Briefs gives every open job in brief, in no order.
+func (t *Table) Briefs() []Brief {
+	out := make([]Brief, 0, len(t.jobs))
+	for _, e := range t.jobs {
+		out = append(out, Brief{e.JID, e.User, e.state(), len(e.members), e.Placement, e.departed})
+	}
+	return out
+}
+
 // Job gives one open job.
 func (t *Table) Job(jid JID) (Info, error) {
 	e, err := t.entry(jid)
@@ -245,11 +264,16 @@ func (e *entry) view() Info {
 	in.Processes = len(e.members)
 	in.Marks = slices.Clone(e.Marks)
 	in.Tags = maps.Clone(e.Tags)
-	if e.poeGone || e.closed {
-		in.State = Lingering
-	}
+	in.State = e.state()
 	e.departed.fill(&in)
 	return in
+}
+
+func (e *entry) state() State {
+	if e.poeGone || e.closed {
+		return Lingering
+	}
+	return Open
 }
 
 func (e *entry) saved() Saved {

@@ -86,6 +86,9 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 	}
 	last, since := -1, time.Now()
 	for {
+		if err := k.killCgroups(ctx); err != nil {
+			return err
+		}
 		left, err := k.send(ctx, unix.SIGKILL)
 		if err != nil || left == 0 {
 			return err
@@ -99,6 +102,26 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 			return err
 		}
 	}
+}
+
+// killCgroups kills everything in the jobs' own cgroups at once, which no fork can outrun. It is not for an owner, who may
+// have members that kill(2) would not let them signal.
+func (k *killing) killCgroups(ctx context.Context) error {
+	if !trusted(k.peer) {
+		return nil
+	}
+	return k.d.do(ctx, func() error {
+		for _, j := range k.jids {
+			saved, err := k.d.table.Saved(j)
+			if err != nil || !saved.Placement.Own {
+				continue
+			}
+			if err := k.d.cgroups.Kill(saved.Placement.Cgroup); err != nil {
+				k.d.log.Warn("cannot kill a job's cgroup at once", "jid", j, "error", err)
+			}
+		}
+		return nil
+	})
 }
 
 // send sends signals to every member that the peer may signal. It gives how many members there are of those.

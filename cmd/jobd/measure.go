@@ -39,7 +39,7 @@ type sample struct {
 }
 
 // meterMost is how long the reading may take of a scrape; what was not read keeps its last figure.
-const meterMost = 4 * time.Millisecond
+const meterMost = 2 * time.Millisecond
 
 // account closes a job's account with its user. It runs in the loop.
 func (d *jobd) account(in *job.Info) {
@@ -77,15 +77,11 @@ func (d *jobd) measure() metrics.Snapshot {
 		Version: version, Cgroup: d.cgroupEffect(), Witnesses: d.witnesses(),
 		Jobs: map[job.State]int{job.Open: 0, job.Lingering: 0},
 	}
-	var open []glance
+	var open []reading
 	spent := make(map[string]spending)
 	err := d.do(ctx, func() (err error) {
-		for _, in := range d.table.Jobs() {
-			g, err := d.glance(in)
-			if err != nil {
-				return err
-			}
-			open = append(open, g)
+		if open, err = d.readings(); err != nil {
+			return err
 		}
 		for name, u := range d.spent {
 			spent[name] = *u
@@ -125,8 +121,32 @@ func (d *jobd) measureModel(s *metrics.Snapshot) {
 	}
 }
 
+// reading is an open job as a scrape looks at it. Its members are listed only where no cgroup answers for them.
+type reading struct {
+	job.Brief
+	members glance
+}
+
+// readings runs in the loop.
+func (d *jobd) readings() ([]reading, error) {
+	briefs := d.table.Briefs()
+	out := make([]reading, len(briefs))
+	for i, b := range briefs {
+		out[i].Brief = b
+		if b.Placement.BaseCPU != nil {
+			continue
+		}
+		g, err := d.glance(job.Info{JID: b.JID})
+		if err != nil {
+			return nil, err
+		}
+		out[i].members = g
+	}
+	return out, nil
+}
+
 // measureJobs adds up by user: what jobs that have ended used, and what the open ones have so far.
-func (d *jobd) measureJobs(s *metrics.Snapshot, open []glance, spent map[string]spending) {
+func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string]spending) {
 	d.meter.read(d.cgroups, open)
 	users := make(map[string]*metrics.User)
 	user := func(name string) *metrics.User {
@@ -142,7 +162,7 @@ func (d *jobd) measureJobs(s *metrics.Snapshot, open []glance, spent map[string]
 		add(user(name), sp)
 	}
 	for i := range open {
-		in := &open[i].info
+		in := &open[i].Brief
 		s.Jobs[in.State]++
 		u := user(in.User)
 		u.Jobs++
@@ -164,41 +184,47 @@ func (d *jobd) measureStore(s *metrics.Snapshot) {
 }
 
 // read takes samples, the oldest first, until the time is up.
-func (m *meter) read(cgroups *kernel.Cgroups, open []glance) {
+func (m *meter) read(cgroups *kernel.Cgroups, open []reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.jobs == nil {
 		m.jobs = make(map[job.JID]*sample)
 	}
-	order := make([]*glance, len(open))
-	for i := range open {
-		order[i] = &open[i]
-		if m.jobs[open[i].info.JID] == nil {
-			m.jobs[open[i].info.JID] = &sample{}
-		}
+	type turn struct {
+		r *reading
+		s *sample
 	}
-	slices.SortFunc(order, func(a, b *glance) int { return m.jobs[a.info.JID].at.Compare(m.jobs[b.info.JID].at) })
-	end := time.Now().Add(meterMost)
-	for _, g := range order {
-		s := m.jobs[g.info.JID]
-		used := spentOf(&g.info) // what has departed is known without reading
-		if now := time.Now(); now.Before(end) {
-			s.at = now
-			readJob(&used, cgroups, g)
+	order := make([]turn, len(open))
+	for i := range open {
+		s := m.jobs[open[i].JID]
+		if s == nil {
+			s = &sample{}
+			m.jobs[open[i].JID] = s
 		}
-		s.used.atLeast(used)
+		order[i] = turn{&open[i], s}
+	}
+	slices.SortFunc(order, func(a, b turn) int { return a.s.at.Compare(b.s.at) })
+	end := time.Now().Add(meterMost)
+	for _, o := range order {
+		d := o.r.Departed // what has departed is known without reading
+		used := spending{d.CPU, d.ReadBytes, d.WriteBytes}
+		if now := time.Now(); now.Before(end) {
+			o.s.at = now
+			readJob(&used, cgroups, o.r)
+		}
+		o.s.used.atLeast(used)
 	}
 }
 
 // readJob reads what the scheduler charged to a job's cgroup; where there is none, what its living members used.
-func readJob(used *spending, cgroups *kernel.Cgroups, g *glance) {
-	if cpu, ok := kernel.CgroupCPU(cgroups, g.placement); ok {
+func readJob(used *spending, cgroups *kernel.Cgroups, r *reading) {
+	if cpu, ok := kernel.CgroupCPU(cgroups, r.Placement); ok {
 		used.cpu = max(used.cpu, cpu.Total)
 		return
 	}
-	for _, id := range g.members {
+	for _, id := range r.members.members {
 		if u, err := kernel.Proc.LiveCPU(id.PID); err == nil {
-			used.cpu += g.before[id].OffLive(u).CPU
+			used.cpu += r.members.before[id].OffLive(u).CPU
 		}
 	}
 }

@@ -51,13 +51,9 @@ func (d *jobd) recover() error {
 
 // meterAnew notes what the jobs taken up have used already: the totals by user count from this start on.
 func (d *jobd) meterAnew() error {
-	var open []glance
-	for _, in := range d.table.Jobs() {
-		g, err := d.glance(in)
-		if err != nil {
-			return err
-		}
-		open = append(open, g)
+	open, err := d.readings()
+	if err != nil {
+		return err
 	}
 	d.meter.read(d.cgroups, open)
 	d.meter.rebase()
