@@ -106,10 +106,12 @@ func (d *jobd) create(r job.Request) (job.Info, error) {
 	}
 	r.Info.Witness = job.Text(d.engine.Testify(label, r.Placement))
 	r.Info.AuditSession = r.Placement.Audit
-	r.Info.LogindSession = job.Text(kernel.LogindSession(r.Placement.Cgroup))
 	old := d.table.Find(r.Proc)
 	if r.Proc != (watch.ID{}) {
 		r.Info.LoginUID = kernel.Proc.LoginUID(r.Proc.PID)
+		if place, err := kernel.Proc.Cgroup(r.Proc.PID); err == nil {
+			r.Info.LogindSession = job.Text(kernel.LogindSession(place))
+		}
 		err = d.engine.Attach(r.Proc, label, monotonic())
 	}
 	var in job.Info

@@ -25,16 +25,40 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
 	}
 	if !c.Cgroups.Mine(place) {
-		p.Cgroup = place
-		if cpu, err := c.Cgroups.CPU(place); err == nil {
-			p.BaseCPU = &cpu.Total
-		}
-		return p, nil
+		return p, c.borrow(&p, pid, place)
 	}
 	if !c.Cgroups.CanMake() {
 		return p, nil
 	}
 	return p, c.ownCgroup(&p, pid, jid)
+}
+
+// borrow notes the cgroup that somebody else has put the process into, such as logind's scope for the session. It says
+// something of this job only while nobody else is in there: the cgroup of a login daemon, or of the session that a nested
+// one was opened in, is no witness and no measure.
+func (c *Connector) borrow(p *job.Placement, pid int32, place string) error {
+	id, ok := c.Identify(pid)
+	if !ok {
+		return fmt.Errorf("process %d: %w", pid, ErrGone)
+	}
+	inside, err := c.Cgroups.Members(place)
+	if err != nil {
+		return nil // it went, or cannot be read: then it is no witness
+	}
+	own := make(map[int32]bool)
+	for _, id := range c.Children(id) {
+		own[id.PID] = true
+	}
+	for _, other := range inside {
+		if !own[other] {
+			return nil
+		}
+	}
+	p.Cgroup = place
+	if cpu, err := c.Cgroups.CPU(place); err == nil {
+		p.BaseCPU = &cpu.Total
+	}
+	return nil
 }
 
 // ownCgroup puts the process into a new cgroup. With --cgroup auto a failure is no reason to refuse a login.

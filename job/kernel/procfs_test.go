@@ -169,8 +169,11 @@ func TestWitnesses(t *testing.T) {
 			t.Errorf("%+v: label %d, want %d", c.t, got, c.want)
 		}
 	}
-	if !b.reliable(map[Label]int{0: 1, 7: 1, 8: 1}) || b.reliable(map[Label]int{7: 1, 9: 1}) || b.reliable(map[Label]int{10: 1}) {
+	if !b.reliable(map[Label]int{0: 1, 7: 1, 8: 1}) /* 8 by its audit session */ || b.reliable(map[Label]int{7: 1, 9: 1}) || b.reliable(map[Label]int{10: 1}) {
 		t.Error("reliable is who has a witness of their own")
+	}
+	if got := b.call(7, job.Placement{Cgroup: "/jobd/7", Audit: &one}); got != "cgroup,audit" {
+		t.Errorf("called a second time its witnesses are %q", got)
 	}
 	b.dismiss(8)
 	if got := b.judge(testimony{cgroup: "/user.slice/session-1.scope"}); got != 9 {

@@ -75,6 +75,9 @@ func (c *Connector) scan() ([]seen, error) {
 			if s.tids, err = c.FS.Tasks(pid); err != nil {
 				s.tids = nil
 			}
+			if st.State == 'Z' { // the first thread has exited and is only listed
+				s.tids = slices.DeleteFunc(s.tids, func(tid int32) bool { return tid == pid })
+			}
 		}
 		out = append(out, s)
 	}

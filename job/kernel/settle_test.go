@@ -13,14 +13,13 @@ import (
 // court is an engine without a kernel: the login daemon (5) below init (1), two logins (10 in job 7, 20 in job 8), and
 // what the children that are forked testify.
 type court struct {
-	c     *Connector
-	files map[string]string
-	next  int32
+	c    *Connector
+	next int32
 }
 
 func newCourt(t *testing.T) *court {
 	c := &Connector{lin: newLineage(), bench: newBench(), Cgroups: &Cgroups{Mount: "/none"}, Log: slog.New(slog.DiscardHandler)}
-	c.sentinel = &sentinel{heard: make(map[sentinelKey]testimony)}
+	c.sentinel = &sentinel{src: &source{fd: -1}, heard: make(map[sentinelKey]testimony)}
 	c.FS = FS(t.TempDir())
 	for _, f := range [][2]int32{{0, 1}, {1, 5}, {5, 10}, {5, 20}} {
 		c.lin.fork(f[0], f[1], 0, 0)
@@ -66,8 +65,9 @@ func TestAmbiguousForks(t *testing.T) {
 		{"CLONE_PARENT by an orphan", eight, 1, in("/jobd/7"), 7, 10, false},
 		{"gone before it was asked", eight, 5, nil, 0, 0, true},
 		{"a login's child is asked nothing", eight, 10, nil, 7, 10, false},
-		{"a job without a witness is beside", job.Placement{}, 5, in("/"), 0, 5, false},
-		{"and its child can be anybody's", job.Placement{}, 5, in("/elsewhere"), 0, 5, false},
+		{"a job without a witness is beside", job.Placement{}, 5, in("/"), 0, 0, true},
+		{"and its child can be anybody's", job.Placement{}, 5, in("/elsewhere"), 0, 0, true},
+		{"but not of one that has a witness", job.Placement{}, 5, in("/jobd/7"), 7, 10, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newCourt(t)
@@ -115,6 +115,26 @@ func TestDetachedIsOutForGood(t *testing.T) {
 	}
 	if p, _ := k.fork(10, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 {
 		t.Errorf("the login's own child has label %d", p.label)
+	}
+}
+
+// TestForksFromBeforeAnAttach: what was forked before its parent was given a label goes by the label before.
+func TestForksFromBeforeAnAttach(t *testing.T) {
+	k := newCourt(t)
+	k.login(10, 7, job.Placement{Cgroup: "/jobd/7"})
+	p := k.c.lin.live[20]
+	p.setLabel(8, 100) // forks are stamped 1
+	if child, inherits := k.fork(20, nil); child.label != 0 || inherits != 0 {
+		t.Errorf("before an attach: label %d from %d", child.label, inherits)
+	}
+	if !k.c.lin.ambiguous(p) {
+		t.Error("a parent with a child of another label is not ambiguous")
+	}
+	q := k.c.lin.live[10]
+	other, _ := k.fork(10, nil)
+	q.setLabel(0, 100)
+	if child, inherits := k.fork(10, nil); child.label != 7 || inherits != other.id.PID {
+		t.Errorf("before a detach: label %d from %d, want 7 from %d", child.label, inherits, other.id.PID)
 	}
 }
 

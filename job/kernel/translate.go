@@ -77,13 +77,33 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 	if parent != nil {
 		e.Parent = parent.id
 	}
-	if c.lin.ambiguous(parent) {
+	switch {
+	case c.lin.ambiguous(parent):
 		e.Parent, e.Inferred = c.settle(child, parent, ev.time)
+	case parent != nil && child.label != parent.label:
+		e.Parent = c.bornBefore(child, parent)
 	}
 	c.scratch = e
 	if err := emit(&c.scratch); err != nil {
 		c.refuse(child, err)
 	}
+}
+
+// bornBefore is for a fork that was stamped before its parent was given another label: whom the child inherits from is
+// whoever still has the old one. From here on the parent has a child of another label, so its forks are ambiguous.
+func (c *Connector) bornBefore(child, parent *proc) watch.ID {
+	c.lin.bound(max(parent.label, child.label), []watch.ID{parent.id})
+	if err := c.sentinel.watch(c.lin.markedPIDs()); err != nil {
+		c.Log.Error("cannot widen the watch for ambiguous forks", "error", err)
+	}
+	if child.label == 0 {
+		return watch.ID{}
+	}
+	if holder := c.lin.creator(child, child.label); holder != nil {
+		return holder.id
+	}
+	child.label = 0 // its job has ended meanwhile
+	return watch.ID{}
 }
 
 // settle asks the witness whose an ambiguous child is. It gives whom the child inherits from, and whether that is
@@ -100,8 +120,9 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 		}
 	}
 	label := c.bench.judge(heard)
+	sure := c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
 	switch {
-	case ok && label == child.label:
+	case ok && label == child.label && (label != 0 || sure):
 		return parent.id, false
 	case ok && label != 0:
 		if creator := c.lin.creator(child, label); creator != nil {
@@ -109,7 +130,7 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 			child.label = label
 			return creator.id, true
 		}
-	case ok && c.bench.reliable(c.lin.marks[parent.id]) && (child.label == 0 || c.bench.reliable(map[Label]int{child.label: 1})):
+	case ok && sure:
 		child.label = 0 // every job here has a witness, and none of them was heard
 		return watch.ID{}, false
 	}

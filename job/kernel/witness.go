@@ -42,39 +42,50 @@ type bench struct {
 	mu      sync.Mutex // the sentinel asks from its own goroutine
 	cgroups map[string][]Label
 	audits  map[uint32][]Label
-	sure    map[Label]bool // has a witness of its own
+	places  map[Label]job.Placement
 }
 
 func newBench() *bench {
-	return &bench{cgroups: make(map[string][]Label), audits: make(map[uint32][]Label), sure: make(map[Label]bool)}
+	return &bench{cgroups: make(map[string][]Label), audits: make(map[uint32][]Label), places: make(map[Label]job.Placement)}
 }
 
-// call makes the marks of a placement speak for a label. It says which of them can now: "cgroup", "audit", both or none.
+// call makes the marks of a placement speak for a label, in place of those before. It says which of them can now:
+// "cgroup", "audit", both or none.
 func (b *bench) call(label Label, p job.Placement) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var names []string
+	b.drop(label)
+	b.places[label] = p
 	if p.Cgroup != "" && p.Cgroup != "/" {
 		b.cgroups[p.Cgroup] = append(b.cgroups[p.Cgroup], label)
-		if len(b.cgroups[p.Cgroup]) == 1 {
-			names = append(names, "cgroup")
-		}
 	}
 	if p.Audit != nil {
 		b.audits[*p.Audit] = append(b.audits[*p.Audit], label)
-		if len(b.audits[*p.Audit]) == 1 {
-			names = append(names, "audit")
-		}
 	}
-	b.sure[label] = len(names) > 0
-	return strings.Join(names, ",")
+	return strings.Join(b.speaking(label), ",")
+}
+
+// speaking names the marks that are a label's alone.
+func (b *bench) speaking(label Label) (names []string) {
+	p := b.places[label]
+	if len(b.cgroups[p.Cgroup]) == 1 {
+		names = append(names, "cgroup")
+	}
+	if p.Audit != nil && len(b.audits[*p.Audit]) == 1 {
+		names = append(names, "audit")
+	}
+	return names
 }
 
 // dismiss forgets what spoke for a label.
 func (b *bench) dismiss(label Label) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.sure, label)
+	b.drop(label)
+}
+
+func (b *bench) drop(label Label) {
+	delete(b.places, label)
 	for place, labels := range b.cgroups {
 		if labels = without(labels, label); len(labels) == 0 {
 			delete(b.cgroups, place)
@@ -123,7 +134,7 @@ func (b *bench) reliable(labels map[Label]int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for l := range labels {
-		if l != 0 && !b.sure[l] {
+		if l != 0 && len(b.speaking(l)) == 0 {
 			return false
 		}
 	}
