@@ -66,16 +66,17 @@ func (t *Table) Create(r Request) (Info, error) {
 		e.hangBelow(old)
 	}
 	t.jobs[e.JID] = e
-	t.emit(Opened{e.saved()})
+	t.emit(Opened{t.saved(e)})
 	if r.Proc == (watch.ID{}) {
 		return e.view(), nil
 	}
 	if old != nil {
-		if err := t.leave(r.Proc); err != nil {
+		if err := t.leave(r.Proc, r.Placement.Before); err != nil {
 			return Info{}, err
 		}
 	}
 	if err := t.subscribe(r.Proc, e, false, r.Placement.Before); err != nil {
+		t.endIfEmpty(e, EndLost)
 		return Info{}, err
 	}
 	if old != nil {
@@ -101,7 +102,7 @@ func (t *Table) AddMark(jid JID, m Mark) error {
 	}
 	m.Time = t.wall
 	e.Marks = append(e.Marks, m)
-	t.emit(Changed{e.saved()})
+	t.save(e)
 	return nil
 }
 
@@ -116,7 +117,7 @@ func (t *Table) CloseSession(id watch.ID) bool {
 	for i := len(e.Marks) - 1; i >= 0; i-- {
 		if e.Marks[i].PID == id.PID && !e.Marks[i].Closed {
 			e.Marks[i].Closed = true
-			t.emit(Changed{e.saved()})
+			t.save(e)
 			return true
 		}
 	}
@@ -124,8 +125,22 @@ func (t *Table) CloseSession(id watch.ID) bool {
 		return false
 	}
 	e.closed = true
-	t.emit(Changed{e.saved()})
+	t.save(e)
 	return true
+}
+
+// IsPOE reports whether a process is its job's point of entry.
+func (t *Table) IsPOE(id watch.ID) bool {
+	e := t.home(id)
+	return e != nil && e.poe == id
+}
+
+// POE gives a job's point of entry while that lives.
+func (t *Table) POE(jid JID) (watch.ID, bool) {
+	if e := t.jobs[jid]; e != nil && e.members[e.poe] != nil {
+		return e.poe, true
+	}
+	return watch.ID{}, false
 }
 
 // Former gives the job that a nested POE goes back to when it closes its session.
@@ -164,8 +179,9 @@ func (t *Table) Adopt(id watch.ID, jid JID, before Spent) error {
 	return t.subscribe(id, e, true, before)
 }
 
-// Move takes a process from its job into another; the old one ends when it is empty then.
-func (t *Table) Move(id watch.ID, jid JID, before Spent) error {
+// Move takes a process from its job into another; the old one ends when it is empty then. What it has spent so far stays
+// with the old one.
+func (t *Table) Move(id watch.ID, jid JID, spent Spent) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -177,30 +193,55 @@ func (t *Table) Move(id watch.ID, jid JID, before Spent) error {
 	case e:
 		return nil
 	}
-	if err := t.leave(id); err != nil {
+	if err := t.leave(id, spent); err != nil {
 		return err
 	}
-	if err := t.subscribe(id, e, false, before); err != nil {
+	if err := t.subscribe(id, e, false, spent); err != nil {
 		return err
 	}
 	t.endIfEmpty(from, EndDetached)
 	return nil
 }
 
+// detachedMost bounds how many processes a job remembers that were taken out of it: the latest.
+const detachedMost = 4096
+
 // Detach takes a process out of its job, for good: known is its identity on file, so that no witness brings it back.
-func (t *Table) Detach(id watch.ID, known Known) (JID, error) {
+// What it has spent so far stays with the job. Call Save when all that are to be taken out have been.
+func (t *Table) Detach(id watch.ID, known Known, spent Spent) (JID, error) {
 	from := t.home(id)
 	if from == nil {
 		return 0, fmt.Errorf("process %d: %w", id.PID, ErrNotMember)
 	}
-	from.Placement.Detached = append(from.Placement.Detached, known)
-	if err := t.leave(id); err != nil {
+	if err := t.leave(id, spent); err != nil {
 		return 0, err
 	}
-	if !t.endIfEmpty(from, EndDetached) {
-		t.emit(Changed{from.saved()})
-	}
+	d := append(from.Placement.Detached, known)
+	from.Placement.Detached = d[max(len(d)-detachedMost, 0):]
+	t.endIfEmpty(from, EndDetached)
 	return from.JID, nil
+}
+
+// Save asks for a job to be written down again, if it is still open.
+func (t *Table) Save(jid JID) {
+	if e := t.jobs[jid]; e != nil {
+		t.save(e)
+	}
+}
+
+// SaveUsed asks for every job to be written down that lost members since it was, so that their use is not forgotten
+// with jobd.
+func (t *Table) SaveUsed() {
+	for _, e := range t.jobs {
+		if e.used {
+			t.save(e)
+		}
+	}
+}
+
+func (t *Table) save(e *entry) {
+	e.used = false
+	t.emit(Changed{t.saved(e)})
 }
 
 // home is the job that a process is in; nil for none.
@@ -211,8 +252,13 @@ func (t *Table) home(id watch.ID) *entry {
 	return nil
 }
 
-// leave ends a membership without an exit.
-func (t *Table) leave(id watch.ID) error { return t.notify.Unsubscribe(id, Subscriber) }
+// leave ends a membership without an exit. What the process has spent as a member stays with the job.
+func (t *Table) leave(id watch.ID, spent Spent) error {
+	if m := t.member(id); m != nil {
+		m.job.departed.AddSpent(spent.less(m.before))
+	}
+	return t.notify.Unsubscribe(id, Subscriber)
+}
 
 func (t *Table) endIfEmpty(e *entry, reason Text) bool {
 	if len(e.members) > 0 || e.Held || t.jobs[e.JID] != e {
@@ -233,7 +279,7 @@ func (t *Table) Release(jid JID) error {
 	}
 	e.Held = false
 	if !t.endIfEmpty(e, EndReleased) {
-		t.emit(Changed{e.saved()})
+		t.save(e)
 	}
 	return nil
 }
@@ -269,7 +315,7 @@ func (t *Table) Tag(jid JID, tags map[string]string) error {
 			e.Tags[k] = v
 		}
 	}
-	t.emit(Changed{e.saved()})
+	t.save(e)
 	return nil
 }
 
@@ -284,13 +330,14 @@ func (t *Table) SetPlacement(jid JID, p Placement, in func(*Info)) error {
 	if in != nil {
 		in(&e.Info)
 	}
-	t.emit(Changed{e.saved()})
+	t.save(e)
 	return nil
 }
 
 // Restore puts a job back into the table that was open when jobd last wrote it down, with the members that were found
-// alive. poe is the zero ID when it is gone. Without members the job is closed, since and until unknown.
-func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID) error {
+// alive, and the records of those that have left since. poe is the zero ID when it is gone. Without members the job is
+// closed: since when is unknown.
+func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since []*Record) error {
 	if t.jobs[s.JID] != nil {
 		return fmt.Errorf("%d: %w", s.Seq, ErrBusy)
 	}
@@ -298,12 +345,17 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID) error {
 	e.Info.State, e.Processes = Open, 0
 	e.Estimated = true
 	e.departed.restore(&s.Info)
+	e.TotalProcesses += len(since) - min(e.TotalProcesses, s.Processes)
+	for _, r := range since {
+		if r.Used {
+			e.departed.Add(&r.Usage)
+		}
+	}
 	t.jobs[s.JID] = e
 	if s.BootID != Text(t.cfg.BootID) {
 		e.ended(t, EndBoot)
 		return nil
 	}
-	e.TotalProcesses -= min(e.TotalProcesses, s.Processes)
 	for _, id := range members {
 		before := Spent{}
 		if id == poe {
@@ -317,22 +369,13 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID) error {
 		e.ended(t, EndLost)
 		return nil
 	}
-	t.emit(Changed{e.saved()})
+	t.save(e)
 	return nil
 }
 
 func (e *entry) ended(t *Table, reason Text) {
 	e.Held = false
 	t.end(e, t.mono, reason)
-}
-
-// DetachedProcesses lists what root took out of open jobs, for whoever asks witnesses.
-func (t *Table) DetachedProcesses() []Known {
-	var out []Known
-	for _, e := range t.jobs {
-		out = append(out, e.Placement.Detached...)
-	}
-	return out
 }
 
 // Lost notes in every open job that events were lost while it was open.

@@ -47,4 +47,5 @@ type Known struct {
 type Saved struct {
 	Info
 	Placement Placement `json:"placement"`
+	AsOf      int64     `json:"as_of"` // Unix ns: records of members that ended later are not in the figures
 }

@@ -36,6 +36,7 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 	}
 	used := m.before.Off(e.Usage)
 	j.departed.Add(used)
+	j.used = true
 	j.Estimated = j.Estimated || e.Inferred
 	t.emit(t.record(m, e, used))
 	if m.id == j.prime && e.Usage != nil && j.Command == "" {
@@ -124,7 +125,7 @@ func (t *Table) keepMember(m *member) {
 // end closes the job's books. It happens once: the entry is gone afterwards.
 func (t *Table) end(j *entry, mono int64, reason Text) {
 	delete(t.jobs, j.JID)
-	s := j.saved()
+	s := t.saved(j)
 	ended := t.at(mono)
 	if ended.Before(s.Started) {
 		ended = s.Started // the clock was set back meanwhile

@@ -166,7 +166,7 @@ func TestTableAgainstModel(t *testing.T) {
 			},
 			"detach": func(rt *rapid.T) {
 				p := proc(rt)
-				_, err := w.table.Detach(w.id(p), Known{PID: p})
+				_, err := w.table.Detach(w.id(p), Known{PID: p}, Spent{})
 				if m.home[p] == 0 {
 					expect(rt, err, ErrNotMember)
 				} else {

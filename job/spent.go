@@ -32,3 +32,11 @@ func (s Spent) OffLive(u *watch.Usage) *watch.Usage {
 	s.CPU = s.User + s.System
 	return s.Off(u)
 }
+
+// less is what has been spent since before.
+func (s Spent) less(before Spent) Spent {
+	return Spent{
+		CPU: max(s.CPU-before.CPU, 0), User: max(s.User-before.User, 0), System: max(s.System-before.System, 0),
+		ReadBytes: max(s.ReadBytes-before.ReadBytes, 0), WriteBytes: max(s.WriteBytes-before.WriteBytes, 0),
+	}
+}

@@ -149,9 +149,10 @@ func (w *world) carry(t *testing.T, l line) (err error) {
 	case "adopt":
 		return w.table.Adopt(w.id(l.args[0]), l.jid(), Spent{})
 	case "move":
-		return w.table.Move(w.id(l.args[0]), l.jid(), Spent{CPU: l.number("before")})
+		return w.table.Move(w.id(l.args[0]), l.jid(), Spent{CPU: l.number("spent")})
 	case "detach":
-		_, err = w.table.Detach(w.id(l.args[0]), Known{PID: l.args[0], Start: 1})
+		jid, err := w.table.Detach(w.id(l.args[0]), Known{PID: l.args[0], Start: 1}, Spent{CPU: l.number("spent")})
+		w.table.Save(jid)
 		return err
 	case "release":
 		return w.table.Release(l.jid())

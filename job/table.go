@@ -15,7 +15,6 @@ import (
 // What a command may be refused for.
 var (
 	ErrNoJob       = errors.New("no such job")
-	ErrEnded       = errors.New("the job has ended")
 	ErrNotMember   = errors.New("the process is in no job")
 	ErrMember      = errors.New("the process is in a job already")
 	ErrOtherJob    = errors.New("the process is in another job; move it instead")
@@ -61,6 +60,7 @@ type entry struct {
 	members  map[watch.ID]*member
 	poe      watch.ID
 	poeGone  bool
+	used     bool // members have left since it was written down last
 	closed   bool
 	killed   bool
 	prime    watch.ID // the first process that ran a program here
@@ -167,7 +167,7 @@ func (t *Table) Saved(jid JID) (Saved, error) {
 	if err != nil {
 		return Saved{}, err
 	}
-	return e.saved(), nil
+	return t.saved(e), nil
 }
 
 // Members gives the processes of a job, oldest pid first.
@@ -276,9 +276,10 @@ func (e *entry) state() State {
 	return Open
 }
 
-func (e *entry) saved() Saved {
+// saved is the job as it is kept on disk.
+func (t *Table) saved(e *entry) Saved {
 	s := e.Saved
-	s.Info = e.view()
+	s.Info, s.AsOf = e.view(), t.wall.UnixNano()
 	s.Placement.Detached = slices.Clone(s.Placement.Detached)
 	return s
 }

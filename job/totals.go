@@ -32,6 +32,15 @@ func (t *Totals) Add(u *watch.Usage) {
 	t.WriteBytes += u.WriteBytes
 }
 
+// AddSpent takes in what a process had used when it was taken out: there is no record of it.
+func (t *Totals) AddSpent(s Spent) {
+	t.CPU += s.CPU
+	t.User += s.User
+	t.System += s.System
+	t.ReadBytes += s.ReadBytes
+	t.WriteBytes += s.WriteBytes
+}
+
 // fill puts the figures into a job's view. With no process gone yet the sums are known to be 0.
 func (t *Totals) fill(in *Info) {
 	in.CPUSource = SourceTaskstats

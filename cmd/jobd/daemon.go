@@ -50,15 +50,17 @@ type jobd struct {
 
 // model is the loop's own state beside the tables.
 type model struct {
-	waiters    map[job.JID][]chan<- job.Info
-	unplaced   []job.Placement // cgroups that were still busy when their job ended
-	lateAudit  map[job.JID]time.Time
-	reserving  bool
-	degraded   time.Time
-	degradeWhy string
-	spent      map[string]*spending // by user, of jobs that have ended
-	borrowed   map[job.JID]*borrowed
-	gcPercent  int
+	waiters   map[job.JID][]chan<- job.Info
+	unplaced  []unplaced
+	lateAudit map[job.JID]time.Time
+	reserving bool
+	troubles  troubles
+	used      bool // members have left since the sums were saved
+	saved     time.Time
+	compacted int64                // size of the journal after it was written anew
+	spent     map[string]*spending // by user, of jobs that have ended
+	borrowed  map[job.JID]*borrowed
+	gcPercent int
 }
 
 // serve runs jobd until ctx ends or a part of it fails.
@@ -69,6 +71,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	}
 	d := &jobd{cfg: cfg, log: log, started: time.Now(), commands: make(chan command), ended: make(chan struct{})}
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
+	d.troubles = make(troubles)
 	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)
 	d.api.init()
 	if os.Geteuid() != 0 {
@@ -181,20 +184,26 @@ func (d *jobd) open() (err error) {
 	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log); err != nil {
 		return err
 	}
-	if err = d.model_(); err != nil {
+	if err = d.makeTables(); err != nil {
 		return err
 	}
 	return d.recover()
 }
 
-// model_ makes the tables, each on the one below.
-func (d *jobd) model_() (err error) {
+// makeTables makes the tables, each on the one below.
+func (d *jobd) makeTables() (err error) {
 	d.watch = &watch.Table{Existing: d.engine.Existing}
 	if d.notify, err = pnotify.New(d.watch); err != nil {
 		return err
 	}
 	d.table, err = job.New(d.notify, job.Config{HID: d.store.HID(), Host: d.cfg.Host, BootID: d.boot})
-	return err
+	if err != nil {
+		return err
+	}
+	return d.watch.Register(watch.Watcher{Name: "loss", Owner: "jobd", Lost: func(*watch.Event) error {
+		d.table.Lost() // what happened meanwhile is on no record
+		return nil
+	}})
 }
 
 func (d *jobd) close() {

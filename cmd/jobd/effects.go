@@ -1,15 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
 )
 
-// carryOut does what the table asked for, in order, and gives err back: the answer of the command that led to it. When
-// a job could not be written to the journal, that is the answer.
+// carryOut does what the table asked for, in order, and gives err back: the answer of the command that led to it.
 func (d *jobd) carryOut(err error) error {
 	effects := d.table.Effects()
 	for _, e := range effects {
@@ -17,10 +15,12 @@ func (d *jobd) carryOut(err error) error {
 		case *job.Record:
 			d.store.PutRecord(e)
 			d.left(e)
+			d.used = true
 		case job.Opened:
-			err = errors.Join(err, d.opened(e.Saved))
+			d.opened(e.Saved)
 		case job.Changed:
-			err = errors.Join(err, d.changed(e.Saved))
+			d.store.PutJob(e.Saved)
+			d.keep(e.Saved)
 		case job.EndedJob:
 			d.jobEnded(e.Saved)
 		case job.Joined:
@@ -36,47 +36,43 @@ func (d *jobd) carryOut(err error) error {
 }
 
 // opened writes a job down before anybody is answered: the journal survives jobd, the store survives the host.
-func (d *jobd) opened(s job.Saved) error {
+func (d *jobd) opened(s job.Saved) {
 	d.store.PutJob(s)
 	d.borrow(s)
 	d.log.Info("job start", "jid", s.JID, "seq", s.Seq, "user", s.User, "uid", s.UID, "service", string(s.Service),
 		"tty", string(s.TTY), "rhost", string(s.RHost), "poe", s.POE, "parent", refText(s.ParentJID),
 		"audit", number(s.AuditSession), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
-	return d.keep(s)
+	d.keep(s)
 }
 
-func (d *jobd) changed(s job.Saved) error {
-	d.store.PutJob(s)
-	return d.keep(s)
-}
-
-// journalMost is how large the journal may grow before it is written anew with what the store does not have yet.
+// journalMost is how large the journal may grow before it is written anew with what the store does not have yet; when
+// that alone is more, twice as large as it was then.
 const journalMost = 1 << 20
 
-func (d *jobd) keep(s job.Saved) error {
-	if err := d.journal.Append(s); err != nil {
-		return fmt.Errorf("cannot write the journal: %w", err)
+// keep writes a job to the journal. One that cannot be written is in the store within a second: the login is answered, and
+// that a kill of jobd in that second would lose it is said.
+func (d *jobd) keep(s job.Saved) {
+	err := d.journal.Append(s)
+	if err == nil && d.journal.Size() > max(journalMost, 2*d.compacted) {
+		err = d.journal.Compact(d.store.Waiting())
+		d.compacted = d.journal.Size()
 	}
-	if d.journal.Size() > journalMost {
-		if err := d.journal.Compact(d.store.Waiting()); err != nil {
-			d.degrade("cannot compact the journal: " + err.Error())
-		}
+	if err != nil {
+		d.log.Error("cannot write the journal", "jid", s.JID, "error", err)
 	}
-	return nil
+	d.trouble("cannot write the journal", err != nil)
 }
 
 // jobEnded closes a job's books with the best figures there are, and lets go of what the kernel held for it.
 func (d *jobd) jobEnded(s job.Saved) {
 	d.finalCPU(&s)
 	d.store.EndJob(s)
-	if err := d.keep(s); err != nil { // until the end is committed, the journal has it
-		d.degrade(err.Error())
-	}
+	d.keep(s) // until the end is committed, the journal has it
 	if err := d.engine.Forget(kernel.Label(s.JID)); err != nil {
-		d.degrade("cannot narrow the watch for ambiguous forks: " + err.Error())
+		d.log.Error("cannot narrow the watch for ambiguous forks", "error", err)
 	}
 	if err := d.engine.Unplace(s.Placement); err != nil {
-		d.unplaced = append(d.unplaced, s.Placement)
+		d.unplaced = append(d.unplaced, unplaced{placement: s.Placement})
 	}
 	delete(d.lateAudit, s.JID)
 	d.account(&s.Info)

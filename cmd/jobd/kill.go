@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,11 +87,11 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 	}
 	last, since := -1, time.Now()
 	for {
-		if err := k.killCgroups(ctx); err != nil {
-			return err
-		}
 		left, err := k.send(ctx, unix.SIGKILL)
 		if err != nil || left == 0 {
+			return err
+		}
+		if err := k.killCgroups(ctx); err != nil {
 			return err
 		}
 		if left != last {
@@ -116,7 +117,8 @@ func (k *killing) killCgroups(ctx context.Context) error {
 			if err != nil || !saved.Placement.Own {
 				continue
 			}
-			if err := k.d.cgroups.Kill(saved.Placement.Cgroup); err != nil {
+			err = k.d.cgroups.Kill(saved.Placement.Cgroup)
+			if err != nil && !errors.Is(err, os.ErrNotExist) { // cgroup.kill is there from Linux 5.14
 				k.d.log.Warn("cannot kill a job's cgroup at once", "jid", j, "error", err)
 			}
 		}

@@ -32,7 +32,7 @@ func (d *jobd) Login(ctx context.Context, peer control.Peer, req control.LoginRe
 
 // openSession makes a job for the caller, or marks the session in the job that it is in.
 func (d *jobd) openSession(peer control.Peer, req control.LoginRequest) (control.LoginAnswer, error) {
-	id, err := d.identify(peer.PID)
+	id, err := d.hearAgain(peer.PID)
 	if err != nil {
 		return control.LoginAnswer{}, err
 	}
@@ -48,10 +48,10 @@ func (d *jobd) openSession(peer control.Peer, req control.LoginRequest) (control
 	if err != nil {
 		return control.LoginAnswer{}, err
 	}
-	if in.POE == id.PID && in.User == req.User && string(in.Service) == req.Service {
+	if d.table.IsPOE(id) && in.User == req.User && string(in.Service) == req.Service {
 		return control.LoginAnswer{JID: jid}, nil // one job for a PAM process, however often it asks
 	}
-	if req.Nested && in.POE != id.PID {
+	if req.Nested && !d.table.IsPOE(id) {
 		in, err := d.create(job.Request{Proc: id, Info: loginInfo(req), Nested: true})
 		return control.LoginAnswer{JID: in.JID}, err
 	}
@@ -75,7 +75,7 @@ func (d *jobd) closeSession(peer control.Peer) error {
 	if !d.table.CloseSession(id) || !nested {
 		return nil
 	}
-	return d.moveAll([]watch.ID{id}, former)
+	return d.enter(id, former, d.table.Move)
 }
 
 // identify gives the identity of a living process.
@@ -87,9 +87,30 @@ func (d *jobd) identify(pid int32) (watch.ID, error) {
 	return id, nil
 }
 
+// hearAgain is identify for a process that is there for sure. When the engine has not heard of it, it has gone deaf: before
+// Linux 6.6 any listener that leaves can silence all. Then it asks for events again and compares its table with /proc.
+func (d *jobd) hearAgain(pid int32) (watch.ID, error) {
+	id, err := d.identify(pid)
+	if err == nil {
+		return id, nil
+	}
+	if _, gone := kernel.Proc.Stat(pid); gone != nil {
+		return watch.ID{}, err
+	}
+	d.log.Error("the kernel has not told of a process that is there: listening anew", "pid", pid)
+	if err := d.engine.ListenAgain(); err != nil {
+		return watch.ID{}, err
+	}
+	if err := d.drain(); err != nil {
+		return watch.ID{}, err
+	}
+	return d.identify(pid)
+}
+
 // create makes a job: the kernel is made to hold it first, so that nothing is on the books that the kernel does not
 // know. When something fails on the way, all of it is taken back.
 func (d *jobd) create(r job.Request) (job.Info, error) {
+	d.reserve()
 	jid, err := d.table.Allocate(r.JID)
 	if err != nil {
 		return job.Info{}, err
@@ -143,7 +164,7 @@ func (d *jobd) undoCreate(r job.Request, old job.JID) {
 	}
 	errs = append(errs, d.engine.Forget(kernel.Label(r.JID)))
 	if err := d.engine.Unplace(r.Placement); err != nil {
-		d.unplaced = append(d.unplaced, r.Placement)
+		d.unplaced = append(d.unplaced, unplaced{placement: r.Placement})
 	}
 	if err := errors.Join(errs...); err != nil {
 		d.log.Error("cannot take back a job that could not be made", "jid", r.JID, "error", err)
@@ -198,7 +219,7 @@ func asError(err error) error {
 		is   error
 		code control.Code
 	}{
-		{job.ErrNoJob, control.NoSuchJob}, {job.ErrEnded, control.NoSuchJob},
+		{job.ErrNoJob, control.NoSuchJob},
 		{job.ErrNotMember, control.Conflict}, {job.ErrMember, control.Conflict}, {job.ErrOtherJob, control.Conflict},
 		{job.ErrBusy, control.Conflict}, {job.ErrNotHeld, control.Conflict},
 		{job.ErrDrained, control.Disabled}, {job.ErrNoSequence, control.Unavailable},

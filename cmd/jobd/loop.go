@@ -22,6 +22,10 @@ type command struct {
 // waiting it does not run.
 const housekeeping = 200 * time.Millisecond
 
+// saveUsed is how often the sums of jobs that lost members are written down: what a kill of jobd can cost of them is in the
+// books as records.
+const saveUsed = 5 * time.Second
+
 // loop owns the model. Everything that changes it comes through here: bursts of events, and commands, before each of
 // which the engine is drained, so that a command is judged by all that came before it.
 func (d *jobd) loop(ctx context.Context) error {
@@ -31,9 +35,13 @@ func (d *jobd) loop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			err := d.drain()
+			d.table.SaveUsed()
 			d.removeCgroups()
-			return err
-		case <-d.engine.Ready():
+			return d.carryOut(err)
+		case _, ok := <-d.engine.Ready():
+			if !ok {
+				return fmt.Errorf("the engine failed: %w", d.engine.Err())
+			}
 			if err := d.drain(); err != nil {
 				return err
 			}
@@ -60,6 +68,7 @@ func (d *jobd) drain() error {
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
+	d.trouble("events were lost", !d.engine.Whole())
 	d.tuneCollector()
 	return d.carryOut(nil)
 }
@@ -85,24 +94,39 @@ func monotonic() int64 {
 
 // chores reports whether something waits for housekeeping.
 func (d *jobd) chores() bool {
-	return len(d.unplaced) > 0 || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
+	return len(d.unplaced) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
 }
 
 func (d *jobd) keepHouse() {
 	d.removeCgroups()
 	d.lookForAudit()
 	d.reserve()
+	if d.used && time.Since(d.saved) > saveUsed {
+		d.used, d.saved = false, time.Now()
+		d.table.SaveUsed()
+	}
 	if err := d.carryOut(nil); err != nil {
 		d.log.Error("cannot carry out what the table asked for", "error", err)
 	}
 }
 
+// unplaced is a cgroup that was still busy when its job ended.
+type unplaced struct {
+	placement job.Placement
+	tries     int
+}
+
+// patience is how often its removal is tried before it is tried less often.
+const patience = 25
+
 // removeCgroups tries again to remove those whose last process had not quite left.
 func (d *jobd) removeCgroups() {
 	rest := d.unplaced[:0]
-	for _, p := range d.unplaced {
-		if err := d.engine.Unplace(p); err != nil {
-			rest = append(rest, p)
+	for _, u := range d.unplaced {
+		u.tries++
+		patient := u.tries > patience && u.tries%patience != 0
+		if patient || d.engine.Unplace(u.placement) != nil {
+			rest = append(rest, u)
 		}
 	}
 	d.unplaced = rest
@@ -119,8 +143,9 @@ func (d *jobd) lookForAudit() {
 			delete(d.lateAudit, jid)
 			continue
 		}
+		poe, ok := d.table.POE(jid)
 		session := kernel.Proc.Session(saved.POE)
-		if session == nil {
+		if !ok || !d.engine.Alive(poe) || session == nil {
 			continue
 		}
 		delete(d.lateAudit, jid)
@@ -140,7 +165,7 @@ func (d *jobd) lookForAudit() {
 // How many sequence numbers are reserved on disk at a time, and when the next are fetched.
 const (
 	reserveBlock = 1000
-	reserveLow   = 200
+	reserveLow   = 500
 )
 
 // reserve fetches sequence numbers ahead, away from the loop, because the disk is waited for.
@@ -153,20 +178,13 @@ func (d *jobd) reserve() {
 		first, limit, err := d.store.Reserve(reserveBlock)
 		_ = d.do(context.Background(), func() error { // fails only when jobd stops
 			d.reserving = false
+			d.trouble("cannot reserve sequence numbers", err != nil)
 			if err != nil {
-				d.degrade("cannot reserve sequence numbers: " + err.Error())
+				d.log.Error("cannot reserve sequence numbers", "error", err)
 				return nil
 			}
 			d.table.Reserve(first, limit)
 			return nil
 		})
 	}()
-}
-
-func (d *jobd) degrade(why string) {
-	if d.degraded.IsZero() {
-		d.degraded = time.Now()
-		d.log.Error("degraded", "why", why)
-	}
-	d.degradeWhy = why
 }

@@ -28,7 +28,7 @@ func run(args []string, stderr io.Writer) int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errVersion):
-		fmt.Fprintln(stderr, "jobd", version)
+		fmt.Println("jobd", version)
 		return 0
 	case err != nil:
 		fmt.Fprintln(stderr, "jobd:", err)

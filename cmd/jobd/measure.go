@@ -101,9 +101,11 @@ func (d *jobd) measure() metrics.Snapshot {
 
 func (d *jobd) measureModel(s *metrics.Snapshot) {
 	c := d.engine.Counts()
+	d.trouble("the store cannot be written", d.store.Stats().Failing)
+	since, _ := d.troubles.degraded()
 	e := &metrics.Engine{
 		Name: "connector", Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,
-		Resyncs: c.Resyncs, Refused: c.Refused, DegradedSince: d.degraded,
+		Resyncs: c.Resyncs, Refused: c.Refused, DegradedSince: since,
 	}
 	for _, k := range watch.Kinds() {
 		e.Events[k], _ = d.watch.Count(k)

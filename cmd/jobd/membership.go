@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/jobd-project/jobd/job"
@@ -44,12 +45,25 @@ func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
 			}
 		}
 	}
+	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Attach) })
+	return changed(jid, ids), err
+}
+
+// each does something to every process, and gives those to which it was done. One that exits meanwhile is left out.
+func (d *jobd) each(ids []watch.ID, do func(watch.ID) error) (done []watch.ID, err error) {
 	for _, id := range ids {
-		if err := d.enter(id, jid, d.table.Attach); err != nil {
-			return nil, err
+		switch err := do(id); {
+		case errors.Is(err, kernel.ErrGone):
+		case err != nil:
+			return done, err
+		default:
+			done = append(done, id)
 		}
 	}
-	return changed(jid, ids), nil
+	if len(done) == 0 {
+		return nil, kernel.ErrGone
+	}
+	return done, nil
 }
 
 // enter puts a process where its new job is held, labels it, and puts it on the books by put.
@@ -86,16 +100,8 @@ func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
 		return nil, &control.Error{Code: control.Conflict, Message: "process " + itoa(req.PID) + " is in no job", Hint: "attach it instead: jobctl attach"}
 	}
 	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) == 0 })
-	return changed(jid, ids), d.moveAll(ids, jid)
-}
-
-func (d *jobd) moveAll(ids []watch.ID, jid job.JID) error {
-	for _, id := range ids {
-		if err := d.enter(id, jid, d.table.Move); err != nil {
-			return err
-		}
-	}
-	return nil
+	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Move) })
+	return changed(jid, ids), err
 }
 
 // detach takes a process, a tree, or all of a job out: for good, whatever a witness says later.
@@ -118,12 +124,9 @@ func (d *jobd) detach(peer control.Peer, req control.Request) (any, error) {
 		return nil, control.Errorf(control.Conflict, "process %d is in no job", req.PID)
 	}
 	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) != jid })
-	for _, id := range ids {
-		if err := d.detachOne(id, jid); err != nil {
-			return nil, err
-		}
-	}
-	return changed(jid, ids), nil
+	ids, err = d.each(ids, func(id watch.ID) error { return d.detachOne(id, jid) })
+	d.table.Save(jid)
+	return changed(jid, ids), err
 }
 
 func (d *jobd) detachOne(id watch.ID, jid job.JID) error {
@@ -131,17 +134,18 @@ func (d *jobd) detachOne(id watch.ID, jid job.JID) error {
 	if err != nil {
 		return err
 	}
-	known := job.Known{PID: id.PID}
-	if st, err := kernel.Proc.Stat(id.PID); err == nil {
-		known.Start = st.Start
+	st, err := kernel.Proc.Stat(id.PID)
+	if err != nil {
+		return err
 	}
+	known, spent := job.Known{PID: id.PID, Start: st.Start}, kernel.Proc.Spent(id.PID)
 	if err := d.engine.Leave(id.PID, saved.Placement); err != nil {
 		return err
 	}
 	if err := d.engine.Detach(id, monotonic()); err != nil {
 		return err
 	}
-	_, err = d.table.Detach(id, known)
+	_, err = d.table.Detach(id, known, spent)
 	return err
 }
 

@@ -62,7 +62,15 @@ func (d *jobd) meterAnew() error {
 
 // restore puts one job back into the table, member by member.
 func (d *jobd) restore(s job.Saved, f kernel.Found) error {
-	if err := d.table.Restore(s, f.POE, f.Members); err != nil {
+	var since []*job.Record
+	for r, err := range d.store.Records(s.JID) {
+		if err != nil {
+			d.log.Warn("cannot read a record of an open job", "jid", s.JID, "error", err)
+		} else if r.End > s.AsOf {
+			since = append(since, r)
+		}
+	}
+	if err := d.table.Restore(s, f.POE, f.Members, since); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
 	}
 	if len(f.Members) > 0 {

@@ -69,9 +69,9 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	c := d.engine.Counts()
 	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
 	s.Drained, s.Balance = d.table.Drained(), d.table.Balance()
-	if !d.degraded.IsZero() {
-		since := d.degraded
-		s.DegradedSince, s.DegradedWhy = &since, job.Text(d.degradeWhy)
+	d.trouble("the store cannot be written", d.store.Stats().Failing)
+	if since, why := d.troubles.degraded(); !since.IsZero() {
+		s.DegradedSince, s.DegradedWhy = &since, why
 	}
 	for _, w := range d.watch.Watchers() {
 		s.Subscribers = append(s.Subscribers, control.SubscriberInfo{Name: w.Name, Owner: w.Owner, Kind: "watcher"})
@@ -102,10 +102,14 @@ const (
 // selfcheck compares the table with the kernel. What differs at first is looked at again, the engine drained each time,
 // because processes come and go meanwhile.
 func (d *jobd) selfcheck(ctx context.Context) (any, error) {
+	survey, err := d.engine.Survey()
+	if err != nil {
+		return nil, err
+	}
 	var suspects []int32
-	err := d.do(ctx, func() (err error) {
-		suspects, err = d.engine.Suspects()
-		return err
+	err = d.do(ctx, func() error {
+		suspects = d.engine.Suspects(survey)
+		return nil
 	})
 	if err != nil {
 		return nil, err

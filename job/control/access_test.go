@@ -15,7 +15,7 @@ import (
 
 // Who may what, written out a second time: whoever changes routes.go has to say so here.
 var accessTable = map[Verb]string{
-	List: "all", Show: "all", PS: "all", ID: "all", Status: "all", Selfcheck: "all", History: "all", Procs: "all",
+	List: "all", Show: "all", PS: "all", ID: "all", Status: "all", Selfcheck: "root", History: "all", Procs: "all",
 	Kill: "owner", Wait: "owner", Tag: "owner",
 	Create: "root", Release: "root", Attach: "root", Move: "root", Detach: "root", Adopt: "root", Drain: "root", Resume: "root",
 }
@@ -85,7 +85,7 @@ func TestAccessTableIsWhole(t *testing.T) {
 		if names[rt.access] != accessTable[rt.verb] {
 			t.Errorf("%s is for %s, want %s", rt.verb, names[rt.access], accessTable[rt.verb])
 		}
-		if rt.access != Anyone && rt.method != post {
+		if rt.access != Anyone && rt.method != post && rt.verb != Selfcheck { // which only costs much
 			t.Errorf("%s changes something by %s", rt.verb, rt.method)
 		}
 	}

@@ -21,7 +21,7 @@ var routes = []route{
 	{verb: PS, method: get, path: "/v1/processes", access: Anyone, fields: "unjobbed"},
 	{verb: ID, method: get, path: "/v1/id", access: Anyone, fields: "pid"},
 	{verb: Status, method: get, path: "/v1/status", access: Anyone},
-	{verb: Selfcheck, method: get, path: "/v1/selfcheck", access: Anyone},
+	{verb: Selfcheck, method: get, path: "/v1/selfcheck", access: Root},
 	{verb: History, method: get, path: "/v1/history", access: Anyone, fields: "user uid since until limit"},
 	{verb: Procs, method: get, path: "/v1/records", access: Anyone, fields: "job user uid since until limit"},
 

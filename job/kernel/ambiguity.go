@@ -52,7 +52,7 @@ func (l *lineage) markedPIDs() []int32 {
 // creator picks a process with label that child can inherit from: a sibling, since only a sibling can have made it
 // with CLONE_PARENT, else any.
 func (l *lineage) creator(child *proc, label Label) *proc {
-	var any *proc
+	var other *proc
 	for _, p := range l.live {
 		if p == child || p.label != label {
 			continue
@@ -60,9 +60,9 @@ func (l *lineage) creator(child *proc, label Label) *proc {
 		if p.parent == child.parent {
 			return p
 		}
-		any = p
+		other = p
 	}
-	return any
+	return other
 }
 
 // hasOtherChild reports whether a process has a child with another label than want: then its forks are ambiguous too.

@@ -35,6 +35,7 @@ type Connector struct {
 	scratch  watch.Event
 	exited   watch.Usage // the exit record that was found last
 	lost     bool
+	emptied  bool // the last Drain read everything
 	clock    clocks
 	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
 	reported uint64 // losses that a Lost event has told of
@@ -117,8 +118,15 @@ func (c *Connector) closeSockets() {
 	}
 }
 
-// Ready says when there is something to drain, a few milliseconds after the first event of a burst came in.
+// Ready says when there is something to drain, a few milliseconds after the first event of a burst came in. It is closed
+// when the engine can wait no more: Err says why.
 func (c *Connector) Ready() <-chan struct{} { return c.ready.c }
+
+// Err is why Ready was closed.
+func (c *Connector) Err() error { return c.ready.err }
+
+// Whole reports whether nothing was lost that the table has not been compared with /proc for.
+func (c *Connector) Whole() bool { return !c.lost }
 
 // Existing yields every living process that the engine knows of.
 func (c *Connector) Existing() iter.Seq[watch.ID] {
@@ -147,8 +155,12 @@ func (c *Connector) Drain(emit Emit) error {
 	if err != nil {
 		return fmt.Errorf("cannot read process events: %w", err)
 	}
+	c.emptied = n < drainMost
 	if err := c.checkLoss(); err != nil {
 		return err
+	}
+	if err := c.sentinel.failed(); err != nil {
+		return fmt.Errorf("cannot watch for ambiguous forks: %w", err)
 	}
 	if c.lost && n < drainMost {
 		c.resync(emit)

@@ -35,7 +35,6 @@ type Stat struct {
 	Stime     uint64
 	Threads   int
 	Start     uint64 // clock ticks since boot
-	RSS       int64  // pages
 }
 
 // read reads a small file whole. A process that has gone is ErrGone, whichever way the kernel says it.
@@ -63,7 +62,7 @@ func parseStat(b []byte) (Stat, error) {
 		return Stat{}, errors.New("cannot read stat: no name in brackets")
 	}
 	f := strings.Fields(string(b[end+1:]))
-	const need = 22 // through rss, field 24 of the file
+	const need = 20 // through starttime, field 22 of the file
 	if len(f) < need || len(f[0]) != 1 {
 		return Stat{}, fmt.Errorf("cannot read stat: %d fields", len(f))
 	}
@@ -76,7 +75,7 @@ func parseStat(b []byte) (Stat, error) {
 		return v
 	}
 	s.PPID, s.Utime, s.Stime = int32(number(4)), number(14), number(15)
-	s.Threads, s.Start, s.RSS = int(number(20)), number(22), int64(number(24))
+	s.Threads, s.Start = int(number(20)), number(22)
 	if err != nil {
 		return Stat{}, fmt.Errorf("cannot read stat: %w", err)
 	}
@@ -176,16 +175,6 @@ func (fs FS) BootID() (string, error) {
 		return "", fmt.Errorf("cannot tell the boot: %w", err)
 	}
 	return string(trimmed(b)), nil
-}
-
-// sameLink reports whether a link below /proc/PID reads as it does for this process.
-func sameLink(fs FS, pid int32, name string) bool {
-	mine, err := os.Readlink(string(fs) + "/self/" + name)
-	if err != nil {
-		return false
-	}
-	theirs, err := os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
-	return err == nil && theirs == mine
 }
 
 // HasAudit reports whether this kernel keeps audit sessions (CONFIG_AUDITSYSCALL).

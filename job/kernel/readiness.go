@@ -20,6 +20,7 @@ type readiness struct {
 	again chan time.Duration // how long the next burst is
 	end   *stopper
 	fd    int
+	err   error // why it stopped by itself; read it when c is closed
 }
 
 func newReadiness(s *source) (*readiness, error) {
@@ -40,11 +41,16 @@ func (r *readiness) run() {
 	gather, ok := burst, true
 	for {
 		ready, err := poll(-1, r.fd, r.end.fd)
-		if err != nil || ready[1] {
+		if err == nil && !ready[1] {
+			ready, err = poll(gather, r.end.fd)
+		}
+		if err != nil {
+			r.err = err
+			close(r.c)
 			return
 		}
-		if ready, err := poll(gather, r.end.fd); err != nil || ready[0] {
-			return
+		if ready[len(ready)-1] {
+			return // told to stop
 		}
 		r.c <- struct{}{}
 		if gather, ok = <-r.again; !ok {

@@ -19,7 +19,7 @@ type sentinel struct {
 
 	mu    sync.Mutex
 	heard map[sentinelKey]testimony
-	seen  uint64
+	err   error // why it stopped by itself
 }
 
 // sentinelKey finds the same fork event on both sockets: the stamp is the message's own.
@@ -71,7 +71,11 @@ func (s *sentinel) run() {
 	defer runtime.UnlockOSThread()
 	for {
 		ready, err := poll(-1, s.src.fd, s.end.fd)
-		if err != nil || ready[1] {
+		if err == nil && ready[1] {
+			return
+		}
+		if err != nil {
+			s.fail(err)
 			return
 		}
 		err = s.src.each(func(b []byte) bool {
@@ -81,16 +85,29 @@ func (s *sentinel) run() {
 			return true
 		})
 		if err != nil {
+			s.fail(err)
 			return
 		}
 	}
+}
+
+func (s *sentinel) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// failed says why it does not ask any more; nil: it does.
+func (s *sentinel) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 func (s *sentinel) ask(pid int32, at int64) {
 	t, ok := s.hear(pid, at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen++
 	if !ok {
 		return
 	}

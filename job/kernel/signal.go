@@ -23,13 +23,21 @@ type Handle struct {
 func (c *Connector) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
 	var out []Handle
 	for _, id := range ids {
-		if fd, err := unix.PidfdOpen(int(id.PID), 0); err == nil {
-			out = append(out, Handle{ID: id, fd: fd})
+		fd, err := unix.PidfdOpen(int(id.PID), 0)
+		if err == unix.ESRCH {
+			continue
 		}
+		if err != nil {
+			closeAll(out)
+			return nil, fmt.Errorf("cannot open a handle of process %d: %w", id.PID, err)
+		}
+		out = append(out, Handle{ID: id, fd: fd})
 	}
-	if err := drain(); err != nil {
-		closeAll(out)
-		return nil, err
+	for c.emptied = false; !c.emptied; { // a storm may take more than one
+		if err := drain(); err != nil {
+			closeAll(out)
+			return nil, err
+		}
 	}
 	sure := out[:0]
 	for _, h := range out {
@@ -80,10 +88,4 @@ func (fs FS) MaySignal(uid uint32, pid int32) bool {
 		return len(f) >= 3 && (string(f[0]) == want || string(f[2]) == want)
 	}
 	return false
-}
-
-// InitialUser reports whether a process is in the initial user namespace: uid 0 of another one is not root here, though
-// SO_PEERCRED says 0.
-func (fs FS) InitialUser(pid int32) bool {
-	return sameLink(fs, pid, "ns/user")
 }

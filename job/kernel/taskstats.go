@@ -27,10 +27,8 @@ const (
 // Offsets in struct taskstats, the same from version 8 on. It grows at its end only (but for the first kernels with
 // version 15, which the check of ac_pid finds out).
 const (
-	tsExitcode  = 4
 	tsFlag      = 8
 	tsNice      = 9
-	tsCPUCount  = 16
 	tsCPUDelay  = 24
 	tsBlkDelay  = 40
 	tsSwapDelay = 56

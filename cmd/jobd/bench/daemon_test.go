@@ -70,8 +70,6 @@ func freePort() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-func (d *daemon) cpu() (cpu, error) { return d.b.groups[daemonGroup].cpu() }
-
 // stop ends jobd, and takes away the cgroups that it made and had no time to remove.
 func (d *daemon) stop() error {
 	if d.cmd.ProcessState != nil {
