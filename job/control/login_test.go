@@ -147,7 +147,7 @@ func TestLoginSilentClients(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(start); took > loginRead/2 {
+	if took := time.Since(start); took > 10*loginRead { // one after the other the silent would take 100
 		t.Errorf("20 logins took %s", took)
 	}
 	for _, c := range silent {
@@ -157,7 +157,7 @@ func TestLoginSilentClients(t *testing.T) {
 			t.Fatalf("%q, %v", buf[:n], err)
 		}
 	}
-	if took := time.Since(start); took > 3*loginRead {
+	if took := time.Since(start); took > 30*loginRead {
 		t.Errorf("the silent were kept %s", took)
 	}
 }

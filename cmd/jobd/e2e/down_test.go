@@ -8,7 +8,7 @@ import (
 )
 
 // slack is what a login may take beside the module's timeout on a busy machine.
-const slack = 2 * time.Second
+const slack = 10 * time.Second
 
 const openStack, closedStack = "session required %m timeout=500", "session required %m timeout=500 fail=closed"
 
