@@ -111,8 +111,9 @@ func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, paren
 	return child, parent
 }
 
-// thread adds a task to its process.
-func (l *lineage) thread(tgid, tid int32) *proc {
+// thread adds a task to its process. fresh says that it cannot be known already: one of the same tid that is still on the
+// list has exited, and its EXIT is to come.
+func (l *lineage) thread(tgid, tid int32, fresh bool) *proc {
 	p := l.live[tgid]
 	if p == nil {
 		return nil
@@ -120,7 +121,7 @@ func (l *lineage) thread(tgid, tid int32) *proc {
 	if p.tids == nil {
 		p.tids = append(p.tids, tgid)
 	}
-	if !slices.Contains(p.tids, tid) {
+	if fresh || !slices.Contains(p.tids, tid) {
 		p.tids = append(p.tids, tid)
 	}
 	return p

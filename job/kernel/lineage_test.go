@@ -17,7 +17,7 @@ func play(l *lineage, events ...[3]int32) (gone []watch.ID) {
 		case fork:
 			l.fork(e[1], e[2], 0, 0)
 		case thread:
-			l.thread(e[1], e[2])
+			l.thread(e[1], e[2], true)
 		case exec:
 			l.exec(e[1])
 		case exit:
@@ -55,6 +55,7 @@ func TestLifeOfAProcess(t *testing.T) {
 		{"exec overtakes under the thread's id", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'e', 10, 11}, {'e', 10, 10}}, []int32{10}},
 		{"new thread while an exit is late", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'t', 10, 12}, {'e', 10, 12}, {'e', 10, 11}}, nil},
 		{"its exit counts then", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'t', 10, 12}, {'e', 10, 12}, {'e', 10, 11}, {'e', 10, 10}}, []int32{10}},
+		{"tid used again before the exit is read", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'t', 10, 11}, {'e', 10, 11}, {'e', 10, 10}}, nil},
 		{"exit of a thread nobody saw", [][3]int32{{'f', 1, 10}, {'e', 10, 99}}, nil},
 		{"exit of a process nobody saw", [][3]int32{{'e', 10, 10}}, nil},
 		{"pid used again before the exit is read", [][3]int32{{'f', 1, 10}, {'f', 1, 10}, {'e', 10, 10}}, []int32{10}},

@@ -37,8 +37,13 @@ func (c *Connector) Detach(id watch.ID, now int64) error {
 // what they were.
 func (c *Connector) markAncestors(id watch.ID, label Label) {
 	var above []watch.ID
+	inside := true // up to here all have the same label: nothing meets
 	for _, pid := range c.FS.Ancestors(id.PID) {
-		if p := c.lin.live[pid]; p != nil {
+		p := c.lin.live[pid]
+		if p == nil {
+			continue
+		}
+		if inside = inside && p.label == c.Label(id); !inside {
 			above = append(above, p.id)
 		}
 	}

@@ -151,6 +151,16 @@ func TestForksFoundByAScanFirst(t *testing.T) {
 	if calls != 0 || k.c.lin.live[50] != p {
 		t.Errorf("%d events for a process that the scan had found", calls)
 	}
+	// Its pid's owner before it, whose whole life is in the queue.
+	p.scanned, p.start = true, 500
+	ev.time = 300
+	k.c.fork(&ev, count)
+	if k.c.foundSince(50, 400) != older || calls != 0 || k.c.lin.live[50] != p {
+		t.Errorf("%d events for the owner before", calls)
+	}
+	if k.c.foundSince(50, 600) != itself || k.c.foundSince(50, 2_000) != unknown {
+		t.Error("events from after its start are its own, those from after the scan are to be looked at")
+	}
 	ev.time = 2_000 // the pid's next owner, born after the scan
 	k.c.fork(&ev, count)
 	if calls != 1 || k.c.lin.live[50] == p {

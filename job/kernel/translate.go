@@ -60,16 +60,20 @@ func (c *Connector) emit(e *watch.Event, emit Emit) {
 // fork: a new process, or a new thread of one.
 func (c *Connector) fork(ev *procEvent, emit Emit) {
 	parentTGID, tid, tgid := ev.b, ev.c, ev.d
+	found := c.foundSince(tgid, ev.time)
+	if found == older {
+		return
+	}
 	if tid != tgid {
-		if p := c.lin.thread(tgid, tid); p != nil {
+		if p := c.lin.thread(tgid, tid, found == unknown); p != nil {
 			e := c.event(watch.Clone, p, tid, ev.time)
 			e.Thread, e.Parent = true, p.parent
 			c.emit(e, emit)
 		}
 		return
 	}
-	if p := c.lin.live[tid]; p != nil && p.scanned && ev.time <= c.scanned && sameStart(p.start, uint64(c.clock.bootTime(ev.time)/nsPerTick)) {
-		p.scanned = false // the scan was faster than the queue
+	if found == itself {
+		c.lin.live[tid].scanned = false // the scan was faster than the queue
 		return
 	}
 	child, parent := c.lin.fork(parentTGID, tid, c.clock.bootTime(ev.time), ev.time)
@@ -78,6 +82,8 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 		e.Parent = parent.id
 	}
 	switch {
+	case parent == nil && parentTGID != 0:
+		e.Parent, e.Inferred = c.settleOrphan(child, ev.time)
 	case c.lin.ambiguous(parent):
 		e.Parent, e.Inferred = c.settle(child, parent, ev.time)
 	case parent != nil && child.label != parent.label:
@@ -87,6 +93,47 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 	if err := emit(&c.scratch); err != nil {
 		c.refuse(child, err)
 	}
+}
+
+// Whom an event from before the last scan is about.
+type since uint8
+
+const (
+	unknown since = iota // the scan says nothing of it, or the event is from after the scan
+	itself               // the process that the scan found
+	older                // somebody who had its pid before, and whose other events are in the queue too
+)
+
+// foundSince places an event that may have been in the queue when /proc was scanned. A start time from /proc is cut to a
+// tick: an event of that very tick is taken for the process's own. Should it be its predecessor's exit, then its own fork
+// follows in the queue and puts that right.
+func (c *Connector) foundSince(tgid int32, at int64) since {
+	p := c.lin.live[tgid]
+	switch {
+	case p == nil || !p.scanned || at > c.scanned:
+		return unknown
+	case c.clock.bootTime(at) < p.start:
+		return older
+	default:
+		return itself
+	}
+}
+
+// settleOrphan asks the witness about the child of a parent that the table does not know.
+func (c *Connector) settleOrphan(child *proc, at int64) (watch.ID, bool) {
+	heard, ok := hear(c.FS, c.Cgroups, child.id.PID, bornAt(at, c.clock))
+	if label := c.bench.judge(heard); ok && label != 0 {
+		if creator := c.lin.creator(child, label); creator != nil {
+			c.counts.Witnessed++
+			child.label = label
+			return creator.id, true
+		}
+	}
+	if !ok {
+		c.counts.Unwitnessed++
+		child.undecided = true
+	}
+	return watch.ID{}, false
 }
 
 // bornBefore is for a fork that was stamped before its parent was given another label: whom the child inherits from is
@@ -162,6 +209,10 @@ func (c *Connector) refuse(p *proc, why error) {
 // exit: one task has exited; with the last one the process is gone.
 func (c *Connector) exit(ev *procEvent, emit Emit) {
 	tid, tgid, status := ev.a, ev.b, int64(uint32(ev.c))
+	if c.foundSince(tgid, ev.time) == older {
+		c.record(tid, false)
+		return
+	}
 	owner := c.lin.owner(tgid, tid)
 	wanted := owner != nil && (owner.label != 0 || owner.undecided)
 	c.account(owner, tid, wanted)
