@@ -19,15 +19,37 @@ type counters struct {
 	answered map[string]uint64
 	refused  map[string]uint64
 	latency  metrics.Histogram
+	kills    map[uint32]int // under way, by uid
 }
 
 // loginBuckets are the upper bounds of how long a login waited, in seconds.
 var loginBuckets = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5}
 
 func (c *counters) init() {
-	c.requests = make(map[[2]string]uint64)
+	c.requests, c.kills = make(map[[2]string]uint64), make(map[uint32]int)
 	c.answered, c.refused = map[string]uint64{"new": 0, "mark": 0}, make(map[string]uint64)
 	c.latency = metrics.Histogram{Bounds: loginBuckets[:], Counts: make([]uint64, len(loginBuckets)+1)}
+}
+
+// killsMost is how many kills an ordinary user may have under way: each opens a descriptor for every member.
+const killsMost = 4
+
+func (c *counters) beginKill(peer control.Peer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !trusted(peer) && c.kills[peer.UID] >= killsMost {
+		return false
+	}
+	c.kills[peer.UID]++
+	return true
+}
+
+func (c *counters) endKill(peer control.Peer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kills[peer.UID]--; c.kills[peer.UID] == 0 {
+		delete(c.kills, peer.UID)
+	}
 }
 
 // request counts one request of jobd.sock.

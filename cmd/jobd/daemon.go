@@ -42,6 +42,7 @@ type jobd struct {
 	table  *job.Table
 	model
 
+	logins   chan command // go before …
 	commands chan command
 	ended    chan struct{} // the loop has stopped
 	meter    meter
@@ -57,7 +58,10 @@ type model struct {
 	troubles  troubles
 	used      bool // members have left since the sums were saved
 	saved     time.Time
-	compacted int64                // size of the journal after it was written anew
+	compacted int64 // size of the journal after it was written anew
+	swept     time.Time
+	hopeless  job.JID              // ends although somebody is left in its cgroup
+	toSweep   []job.JID            // still to be compared with their cgroups in this round
 	spent     map[string]*spending // by user, of jobs that have ended
 	borrowed  map[job.JID]*borrowed
 	gcPercent int
@@ -69,7 +73,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 		log.Info("the configuration is good")
 		return nil
 	}
-	d := &jobd{cfg: cfg, log: log, started: time.Now(), commands: make(chan command), ended: make(chan struct{})}
+	d := &jobd{cfg: cfg, log: log, started: time.Now(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
 	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)

@@ -10,6 +10,17 @@ import (
 // carryOut does what the table asked for, in order, and gives err back: the answer of the command that led to it.
 func (d *jobd) carryOut(err error) error {
 	effects := d.table.Effects()
+	n := len(effects)
+	for ; len(effects) > 0; effects = d.table.Effects() { // a job that goes on after all asks for more
+		d.carryOutEach(effects)
+	}
+	if n > 0 {
+		d.sample()
+	}
+	return err
+}
+
+func (d *jobd) carryOutEach(effects []job.Effect) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case *job.Record:
@@ -22,17 +33,15 @@ func (d *jobd) carryOut(err error) error {
 			d.store.PutJob(e.Saved)
 			d.keep(e.Saved)
 		case job.EndedJob:
-			d.jobEnded(e.Saved)
+			if !d.goesOn(e.Saved) {
+				d.jobEnded(e.Saved)
+			}
 		case job.Joined:
 			d.log.Debug("joined", "jid", e.JID, "pid", e.ID.PID)
 		default:
 			d.log.Error("unknown effect", "type", fmt.Sprintf("%T", e))
 		}
 	}
-	if len(effects) > 0 {
-		d.sample()
-	}
-	return err
 }
 
 // opened writes a job down before anybody is answered: the journal survives jobd, the store survives the host.

@@ -36,6 +36,10 @@ func (d *jobd) kill(ctx context.Context, peer control.Peer, access control.Acces
 	if err != nil {
 		return nil, err
 	}
+	if !d.api.beginKill(peer) {
+		return nil, &control.Error{Code: control.Busy, Message: "you have too many kills under way", Hint: "wait for them to end"}
+	}
+	defer d.api.endKill(peer)
 	k := &killing{d: d, peer: peer, hit: make(map[watch.ID]bool), no: make(map[watch.ID]bool)}
 	k.ans.Left, k.ans.Refused = []control.KillLeft{}, []control.KillLeft{}
 	once := req.Signal != 0 || req.Probe
@@ -58,7 +62,9 @@ func (d *jobd) kill(ctx context.Context, peer control.Peer, access control.Acces
 		return nil, err
 	}
 	k.ans.Jobs = k.jids
-	d.audit(peer, req, nil)
+	if !req.Probe {
+		d.audit(peer, req, nil)
+	}
 	if once {
 		_, err = k.send(ctx, unix.Signal(req.Signal))
 	} else {
@@ -153,6 +159,11 @@ func (k *killing) send(ctx context.Context, sigs ...unix.Signal) (members int, e
 // open gives handles for every member.
 func (k *killing) open(ctx context.Context) (handles []kernel.Handle, err error) {
 	err = k.d.do(ctx, func() (err error) {
+		for _, j := range k.jids {
+			if s, err := k.d.table.Saved(j); err == nil {
+				k.d.reclaim(j, k.d.strays(j, s.Placement))
+			}
+		}
 		handles, err = k.d.engine.Open(k.d.membersOf(k.jids), k.d.drain)
 		return err
 	})

@@ -19,7 +19,7 @@ import (
 func (d *jobd) Login(ctx context.Context, peer control.Peer, req control.LoginRequest) (control.LoginAnswer, error) {
 	start := time.Now()
 	var ans control.LoginAnswer
-	err := d.do(ctx, func() (err error) {
+	err := d.doBy(ctx, d.logins, func() (err error) {
 		if req.Verb == "close" {
 			return d.closeSession(peer)
 		}

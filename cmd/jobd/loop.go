@@ -33,6 +33,14 @@ func (d *jobd) loop(ctx context.Context) error {
 	var timer <-chan time.Time // nil while nothing waits
 	for {
 		select {
+		case c := <-d.logins: // whatever else waits: nothing on the other sockets delays a login
+			if err := d.command(c); err != nil {
+				return err
+			}
+			continue
+		default:
+		}
+		select {
 		case <-ctx.Done():
 			err := d.drain()
 			d.table.SaveUsed()
@@ -45,12 +53,14 @@ func (d *jobd) loop(ctx context.Context) error {
 			if err := d.drain(); err != nil {
 				return err
 			}
-		case c := <-d.commands:
-			if err := d.drain(); err != nil {
-				c.done <- err
+		case c := <-d.logins:
+			if err := d.command(c); err != nil {
 				return err
 			}
-			c.done <- d.carryOut(c.do())
+		case c := <-d.commands:
+			if err := d.command(c); err != nil {
+				return err
+			}
 		case <-timer:
 			timer = nil
 			d.keepHouse()
@@ -61,6 +71,16 @@ func (d *jobd) loop(ctx context.Context) error {
 	}
 }
 
+// command carries one out. The error is the engine's: the command's own goes to whoever gave it.
+func (d *jobd) command(c command) error {
+	if err := d.drain(); err != nil {
+		c.done <- err
+		return err
+	}
+	c.done <- d.carryOut(c.do())
+	return nil
+}
+
 // drain reads what the kernel has sent, and carries out what follows from it.
 func (d *jobd) drain() error {
 	d.table.Sync(time.Now(), monotonic())
@@ -69,15 +89,20 @@ func (d *jobd) drain() error {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
 	d.trouble("events were lost", !d.engine.Whole())
+	if time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
+		d.sweep()
+	}
 	d.tuneCollector()
 	return d.carryOut(nil)
 }
 
 // do runs f in the loop and waits for it.
-func (d *jobd) do(ctx context.Context, f func() error) error {
+func (d *jobd) do(ctx context.Context, f func() error) error { return d.doBy(ctx, d.commands, f) }
+
+func (d *jobd) doBy(ctx context.Context, by chan<- command, f func() error) error {
 	done := make(chan error, 1)
 	select {
-	case d.commands <- command{f, done}:
+	case by <- command{f, done}:
 	case <-ctx.Done():
 		return control.Errorf(control.Timeout, "gave up before jobd could answer")
 	case <-d.ended:
@@ -94,12 +119,13 @@ func monotonic() int64 {
 
 // chores reports whether something waits for housekeeping.
 func (d *jobd) chores() bool {
-	return len(d.unplaced) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
+	return len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
 }
 
 func (d *jobd) keepHouse() {
 	d.removeCgroups()
 	d.lookForAudit()
+	d.sweep()
 	d.reserve()
 	if d.used && time.Since(d.saved) > saveUsed {
 		d.used, d.saved = false, time.Now()

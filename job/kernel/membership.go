@@ -91,6 +91,12 @@ func (c *Connector) Children(id watch.ID) []watch.ID {
 	return out
 }
 
+// Out reports whether root took the process, or what it descends from, out of a job.
+func (c *Connector) Out(id watch.ID) bool {
+	p := c.lin.live[id.PID]
+	return p != nil && p.id == id && p.out
+}
+
 // Label gives the label of a living process; 0 for none, and for one that is not alive.
 func (c *Connector) Label(id watch.ID) Label {
 	if p := c.lin.live[id.PID]; p != nil && p.id == id {
