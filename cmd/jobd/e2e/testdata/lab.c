@@ -13,6 +13,8 @@
  *   lab exec-thread           a thread calls exec
  *   lab vfork                 vfork and exec
  *   lab chain N               N forks, of which each parent dies at once
+ *   lab ns-host               be the init of a pid namespace of one's own
+ *   lab ns-hop PID            join that one's namespaces, become its orphan there, and fork in its name (CLONE_PARENT)
  *   lab daemon                fork, setsid, fork
  *   lab storm N               N children, one after the other, that exit at once
  *   lab noise N               N events that mean nothing: changes of its own name
@@ -220,6 +222,58 @@ static void chain(int n)
 	stay();
 }
 
+/* In a pid namespace getpid() is another number than outside; /proc is mounted outside. */
+static void announce_outside(void)
+{
+	char pid[16];
+	ssize_t n = readlink("/proc/self", pid, sizeof pid - 1);
+	int fd = open(getenv("LAB_OUT"), O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	if (n < 1 || fd < 0)
+		_exit(3);
+	pid[n++] = '\n';
+	if (write(fd, pid, (size_t)n) != n)
+		_exit(3);
+	close(fd);
+}
+
+static void ns_host(void)
+{
+	if (unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0)
+		_exit(4);
+	if (fork() == 0) {
+		signal(SIGCHLD, SIG_IGN);
+		announce_outside();
+		for (;;)
+			pause();
+	}
+	wait(NULL);
+}
+
+static void ns_hop(const char *pid)
+{
+	char user[64], space[64];
+	int u, p;
+
+	snprintf(user, sizeof user, "/proc/%s/ns/user", pid);
+	snprintf(space, sizeof space, "/proc/%s/ns/pid", pid);
+	u = open(user, O_RDONLY | O_CLOEXEC);
+	p = open(space, O_RDONLY | O_CLOEXEC);
+	if (setns(u, CLONE_NEWUSER) != 0 || setns(p, CLONE_NEWPID) != 0)
+		_exit(4);
+	if (fork() == 0) {
+		if (fork() != 0)
+			_exit(0);
+		while (getppid() == 2) /* until it is init's, whose pid in there is 1 */
+			usleep(1000);
+		if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0)
+			announce_outside();
+		for (;;)
+			pause();
+	}
+	wait(NULL);
+}
+
 static void daemonise(void)
 {
 	if (fork() != 0)
@@ -277,6 +331,8 @@ static int play(const char *what, int n)
 		exec_thread();
 	else if (strcmp(what, "vfork") == 0)
 		by_vfork();
+	else if (strcmp(what, "ns-host") == 0)
+		ns_host();
 	else if (strcmp(what, "chain") == 0)
 		chain(n);
 	else if (strcmp(what, "root") == 0 && setuid(0) != 0)
@@ -292,6 +348,10 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	if (strcmp(argv[1], "ns-hop") == 0) {
+		ns_hop(argv[2]);
+		return 0;
+	}
 	if (strcmp(argv[1], "storm") == 0)
 		return storm(n), 0;
 	if (strcmp(argv[1], "noise") == 0)
