@@ -26,6 +26,7 @@ what is estimated.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.list(cmd.Context(), req) },
 	}
 	cmd.Flags().BoolVar(&req.All, "all", false, "the jobs that have ended too")
+	cmd.Flags().Var(newLimit(&req.Limit), "limit", "the newest `N` only")
 	return cmd
 }
 

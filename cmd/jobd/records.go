@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"iter"
 	"slices"
 	"time"
 
@@ -10,37 +10,68 @@ import (
 	"github.com/jobd-project/jobd/job/control"
 )
 
+// window is how many records are held at a time to put them in order. The books have them in the order in which they were
+// committed, a second at a time, and a user can have millions.
+const window = 8192
+
 // procs gives the records of processes that have gone, newest first: of one job, or of all that the peer may see.
 func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
 	if err := d.flush(ctx); err != nil {
 		return nil, err
 	}
-	var from iter.Seq2[*job.Record, error]
-	limit := req.Limit
+	from := d.store.AllRecords(req.Since, req.Until)
 	if req.Job != "" {
 		jid, err := d.find(ctx, peer, control.Anyone, req.Job)
 		if err != nil {
 			return nil, err
 		}
-		from, limit = d.store.Records(jid), 0
-	} else {
-		from = d.store.AllRecords(req.Since, req.Until)
+		from = d.store.Records(jid)
 	}
-	owners := make(owners)
-	out := []job.Process{}
-	for r, err := range from {
-		if err != nil {
-			return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
+	return control.Processes(func(yield func(job.Process) bool) error {
+		o := ordered{limit: req.Limit, yield: yield}
+		known := make(owners)
+		for r, err := range from {
+			if err == nil {
+				err = ctx.Err() // nobody waits for the rest
+			}
+			if err != nil {
+				return err
+			}
+			if inTime(req, r) && d.wantRecord(ctx, peer, req, r, known) && !o.add(r) {
+				return nil
+			}
 		}
-		if limit > 0 && len(out) >= limit {
-			break
-		}
-		if inTime(req, r) && d.wantRecord(ctx, peer, req, r, owners) {
-			out = append(out, r.Process())
-		}
+		o.flush(len(o.held))
+		return nil
+	}), nil
+}
+
+// ordered hands records on, newest first as far as a window reaches.
+type ordered struct {
+	held  []*job.Record
+	limit int // 0: none
+	given int
+	yield func(job.Process) bool
+	done  bool
+}
+
+func (o *ordered) add(r *job.Record) (more bool) {
+	if o.held = append(o.held, r); len(o.held) >= 2*window {
+		o.flush(window)
 	}
-	slices.SortStableFunc(out, func(a, b job.Process) int { return b.Ended.Compare(*a.Ended) })
-	return cut(out, req.Limit), nil
+	return !o.done
+}
+
+// flush hands the newest n on.
+func (o *ordered) flush(n int) {
+	slices.SortStableFunc(o.held, func(a, b *job.Record) int { return cmp.Compare(b.End, a.End) })
+	for _, r := range o.held[:n] {
+		if o.done = o.done || o.limit > 0 && o.given >= o.limit || !o.yield(r.Process()); o.done {
+			return
+		}
+		o.given++
+	}
+	o.held = slices.Delete(o.held, 0, n)
 }
 
 func inTime(req control.Request, r *job.Record) bool {

@@ -28,6 +28,8 @@ func writeAnswer(w http.ResponseWriter, v any) {
 		writeList(w, v, func(in job.Info) any { return wholeInfo(in) })
 	case []job.Process:
 		writeList(w, v, wholeProcess)
+	case Processes:
+		writeProcesses(w, v)
 	default:
 		b, err := encode(whole(v))
 		if err != nil {
@@ -47,24 +49,57 @@ func head(w http.ResponseWriter, status int) {
 // writeList writes an array, an element a line.
 func writeList[T any](w http.ResponseWriter, list []T, whole func(T) any) {
 	head(w, http.StatusOK)
-	sep := "["
+	a := array{w: w}
 	for _, v := range list {
-		b, err := encode(whole(v))
-		if err != nil {
-			panic(http.ErrAbortHandler) // half an array is out: the client must not take it for all
-		}
-		if _, err := io.WriteString(w, sep); err != nil {
+		if !a.add(whole(v)) {
 			return
 		}
-		if _, err := w.Write(bytes.TrimSuffix(b, []byte("\n"))); err != nil {
-			return
-		}
+	}
+	a.end()
+}
+
+// writeProcesses writes an array while it is being made.
+func writeProcesses(w http.ResponseWriter, list Processes) {
+	head(w, http.StatusOK)
+	a := array{w: w}
+	if err := list(func(p job.Process) bool { return a.add(wholeProcess(p)) }); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	a.end()
+}
+
+// array is a JSON array that is being written.
+type array struct {
+	w    io.Writer
+	any  bool
+	gone bool // the client has
+}
+
+// add writes an element. False: nobody reads any more. What cannot be encoded cuts the answer off in the middle: the client
+// must not take half an array for all.
+func (a *array) add(v any) bool {
+	b, err := encode(v)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	sep := "["
+	if a.any {
 		sep = ",\n"
 	}
-	if len(list) == 0 {
-		_, _ = io.WriteString(w, sep)
+	a.any = true
+	_, err = a.w.Write(append([]byte(sep), bytes.TrimSuffix(b, []byte("\n"))...))
+	a.gone = a.gone || err != nil
+	return !a.gone
+}
+
+func (a *array) end() {
+	switch {
+	case a.gone:
+	case a.any:
+		_, _ = io.WriteString(a.w, "]\n")
+	default:
+		_, _ = io.WriteString(a.w, "[]\n")
 	}
-	_, _ = io.WriteString(w, "]\n")
 }
 
 // encode leaves <, > and & as they are: this is no page of HTML.

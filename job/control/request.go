@@ -107,11 +107,15 @@ type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
 	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag:
-	// job.Info; ps, procs: []job.Process; release, drain, resume: struct{}{}; the others: the answer type of their name, or
+	// job.Info; ps: []job.Process; procs: Processes, or []job.Process; release, drain, resume: struct{}{}; the others: the answer type of their name, or
 	// ChangeAnswer. access is what the route asks for: Root has been enforced, Owner is the backend's to enforce.
 	// The context ends when the client has gone.
 	Do(ctx context.Context, peer Peer, access Access, req Request) (any, error)
 }
+
+// Processes is a list that may be too long to hold: it yields its elements until there are none or yield says enough. An
+// error cuts the answer off.
+type Processes func(yield func(job.Process) bool) error
 
 // Code is what kind of error it was, for programs.
 type Code string
