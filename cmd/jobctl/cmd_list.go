@@ -12,7 +12,7 @@ import (
 func (a *app) listCommand() *cobra.Command {
 	var req control.Request
 	cmd := &cobra.Command{
-		Use:   "list [--all]",
+		Use:   "list [--all] [--limit N]",
 		Short: "show the open jobs, one line each",
 		Long: `Show the open and the lingering jobs, the newest first, one line each:
 JID, user, where the login came from (else its terminal, else its service),
