@@ -188,10 +188,11 @@ func TestColumnExtremes(t *testing.T) {
 		{-4e6, 8e6, 0, 4e6}, {math.MinInt64}, {5, 5, 5}, {1, 2, 3, 4},
 	} {
 		rows := make([]row, len(vals))
+		column := make([]uint64, len(vals))
 		for i, v := range vals {
-			rows[i][colComm] = v
+			rows[i][colComm], column[i] = v, uint64(v)
 		}
-		b := appendColumn(nil, rows, colComm)
+		b := appendColumn(nil, column)
 		got := make([]row, len(vals))
 		r := reader{b: pad(b)}
 		r.columns(colComm+1, got)

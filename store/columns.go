@@ -19,27 +19,31 @@ var errBlock = errors.New("not a block of records")
 
 // appendColumns writes the columns of rows, one after the other: equal and near values stand together.
 func appendColumns(dst []byte, rows []row) []byte {
+	column := make([]uint64, len(rows)) // taken out of the rows once: five walks over these would miss the cache
 	for c := range columns {
-		dst = appendColumn(dst, rows, c)
+		for i := range rows {
+			column[i] = uint64(rows[i][c])
+		}
+		dst = appendColumn(dst, column)
 	}
 	return dst
 }
 
-func appendColumn(dst []byte, rows []row, c int) []byte {
-	low := rows[0][c]
-	for i := range rows {
-		low = min(low, rows[i][c])
+// appendColumn writes one column, and leaves its steps in it.
+func appendColumn(dst []byte, column []uint64) []byte {
+	low := int64(column[0])
+	for _, v := range column {
+		low = min(low, int64(v))
 	}
-	unit := divisor(rows, c, low)
+	unit := toSteps(column, low)
 	if unit == 0 {
 		return binary.AppendVarint(append(dst, modeSame), low)
 	}
-	mode := cheaper(rows, c, low, unit)
+	mode := cheaper(column)
 	dst = binary.AppendVarint(append(dst, mode), low)
 	dst = binary.AppendUvarint(dst, unit)
 	prev := uint64(0)
-	for i := range rows {
-		v := steps(rows[i][c], low, unit)
+	for _, v := range column {
 		if mode == modeDelta {
 			dst = binary.AppendVarint(dst, int64(v-prev))
 			prev = v
@@ -50,40 +54,35 @@ func appendColumn(dst []byte, rows []row, c int) []byte {
 	return dst
 }
 
-// steps is exact although v-low may not fit an int64.
-func steps(v, low int64, unit uint64) uint64 {
-	if d := uint64(v) - uint64(low); unit == 1 {
-		return d
-	} else {
-		return d / unit
+// toSteps turns numbers into steps above low of the largest unit that divides them all; 0: they are all low. A distance is
+// exact although it may not fit an int64.
+func toSteps(column []uint64, low int64) (unit uint64) {
+	for i := range column {
+		column[i] -= uint64(low)
+		if unit != 1 {
+			unit = gcd(unit, column[i])
+		}
 	}
+	if unit > 1 {
+		for i := range column {
+			column[i] /= unit
+		}
+	}
+	return unit
 }
 
-// divisor gives the largest number that divides the distance of all from low; 0: they are all low.
-func divisor(rows []row, c int, low int64) uint64 {
-	var g uint64
-	for i := range rows {
-		d := uint64(rows[i][c]) - uint64(low)
-		for d != 0 {
-			if g == 0 {
-				g, d = d, 0
-			} else {
-				g, d = d, g%d
-			}
-		}
-		if g == 1 {
-			break
-		}
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
 	}
-	return g
+	return a
 }
 
 // cheaper picks the mode that takes fewer bytes.
-func cheaper(rows []row, c int, low int64, unit uint64) byte {
+func cheaper(column []uint64) byte {
 	var plain, delta int
 	prev := uint64(0)
-	for i := range rows {
-		v := steps(rows[i][c], low, unit)
+	for _, v := range column {
 		plain += size(v)
 		d := int64(v - prev)
 		delta += size(uint64(d<<1) ^ uint64(d>>63))

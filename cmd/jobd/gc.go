@@ -8,7 +8,7 @@ import "runtime/debug"
 const (
 	roomyPercent = 400
 	tightPercent = 100
-	crowd        = 5000 // processes of the whole host
+	crowd        = 2000 // processes of the whole host
 )
 
 // tuneCollector chooses how far the heap may grow between collections.

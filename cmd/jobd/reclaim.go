@@ -15,7 +15,7 @@ import (
 // and then.
 
 // sweepEvery is how long a full round over the jobs takes at least.
-const sweepEvery = 5 * time.Second
+const sweepEvery = 10 * time.Second
 
 // strays gives the processes in a job's own cgroup that are not its members. Root's word stands: what was detached is out.
 func (d *jobd) strays(jid job.JID, p job.Placement) []watch.ID {
