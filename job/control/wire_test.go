@@ -199,3 +199,15 @@ func TestJobRefs(t *testing.T) {
 		}
 	}
 }
+
+// FuzzLoginAnswer throws anything at the reader of answers: what it takes for one has a JID, or an error a code.
+func FuzzLoginAnswer(f *testing.F) {
+	f.Add([]byte("status=ok\njid=0x000012ab00000011\nseq=17\nkind=new\n"))
+	f.Add([]byte("status=error\ncode=disabled\nmessage=x\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ans, err := parseLoginAnswer(b, "open")
+		if err == nil && ans.JID == 0 {
+			t.Errorf("%q is an answer without a job", b)
+		}
+	})
+}

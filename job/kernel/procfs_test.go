@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/jobd-project/jobd/job"
@@ -179,4 +180,23 @@ func TestWitnesses(t *testing.T) {
 	if got := b.judge(testimony{cgroup: "/user.slice/session-1.scope"}); got != 9 {
 		t.Errorf("after the other job's end its cgroup says %d, want 9", got)
 	}
+}
+
+// FuzzTexts throws anything at the readers of small texts: none may panic, and a mount point or cgroup is a path.
+func FuzzTexts(f *testing.F) {
+	f.Add("0::/user.slice/session-3.scope\n")
+	f.Add("31 24 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n")
+	f.Add("usage_usec 5000\nuser_usec 3000\nsystem_usec 2000\n")
+	f.Add("Uid:\t1000\t0\t1001\t0\nVmHWM:\t    500 kB\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		if mount := findCgroup2(s); strings.ContainsAny(mount, " \n") {
+			t.Errorf("mounted at %q", mount)
+		}
+		if place := parseCgroup([]byte(s)); strings.Contains(place, "\n") {
+			t.Errorf("a cgroup %q", place)
+		}
+		_, _ = parseCPUStat(s)
+		_ = field([]byte(s), "VmHWM:")
+		_ = LogindSession(s)
+	})
 }
