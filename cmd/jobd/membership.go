@@ -25,16 +25,20 @@ func (d *jobd) subject(req control.Request) ([]watch.ID, error) {
 	return d.engine.Children(id), nil
 }
 
+// into gives the open job that processes are to be put into, and the processes.
+func (d *jobd) into(peer control.Peer, req control.Request) (jid job.JID, ids []watch.ID, err error) {
+	if jid, err = d.resolve(peer, req.Job); err == nil {
+		_, err = d.table.Job(jid)
+	}
+	if err == nil {
+		ids, err = d.subject(req)
+	}
+	return jid, ids, err
+}
+
 func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
-	jid, err := d.resolve(peer, req.Job)
+	jid, ids, err := d.into(peer, req)
 	if err != nil {
-		return nil, err
-	}
-	ids, err := d.subject(req)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := d.table.Job(jid); err != nil {
 		return nil, err
 	}
 	for _, id := range ids { // all or nothing: look before touching
@@ -85,15 +89,8 @@ func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.S
 }
 
 func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
-	jid, err := d.resolve(peer, req.Job)
+	jid, ids, err := d.into(peer, req)
 	if err != nil {
-		return nil, err
-	}
-	ids, err := d.subject(req)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := d.table.Job(jid); err != nil {
 		return nil, err
 	}
 	if d.table.Find(ids[0]) == 0 {
