@@ -53,10 +53,9 @@ func clearStale(network, path string) error {
 	case st.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("cannot listen on %s: it is there and no socket, move it away", path)
 	}
-	c, err := net.DialTimeout(network, path, time.Second)
+	err = answers(network, path)
 	switch {
 	case err == nil:
-		c.Close()
 		return fmt.Errorf("another jobd answers on %s: stop it first, or use another --run-dir", path)
 	case errors.Is(err, unix.ECONNREFUSED):
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EPROTOTYPE): // its queue is full, or its type is another
@@ -68,6 +67,26 @@ func clearStale(network, path string) error {
 		return fmt.Errorf("cannot remove the old socket: %w", err)
 	}
 	return nil
+}
+
+// A jobd that was killed goes on taking connections until the last of it is gone.
+const (
+	dyingTime = time.Second
+	dyingLook = 100 * time.Millisecond
+)
+
+// answers connects until nobody answers, for as long as somebody may take to die. Nil: somebody still does.
+func answers(network, path string) error {
+	for end := time.Now().Add(dyingTime); ; time.Sleep(dyingLook) {
+		c, err := net.DialTimeout(network, path, dyingTime)
+		if err != nil {
+			return err
+		}
+		c.Close()
+		if time.Now().After(end) {
+			return nil
+		}
+	}
 }
 
 // bare takes the path out of an error whose sentence names it already.

@@ -53,6 +53,27 @@ func TestListenReplacesAStaleSocket(t *testing.T) {
 	}
 }
 
+// TestListenWaitsForTheDying: a jobd that was killed answers until the last of it is gone.
+func TestListenWaitsForTheDying(t *testing.T) {
+	path := filepath.Join(socketDir(t), "jobd.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	go func() {
+		if c, err := l.Accept(); err == nil { // somebody looks whether it lives: now it dies
+			c.Close()
+		}
+		l.Close()
+	}()
+	s, err := Listen(path, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
 func TestListenLeavesOthersAlone(t *testing.T) {
 	dir := socketDir(t)
 	file, link, sub := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "dir")
