@@ -50,7 +50,6 @@ test-full: deps build lint
 	$(MAKE) test-vm
 
 bench: deps build
-	$(GO) test -run '^$$' -bench . -benchmem ./job/... ./store ./metrics
 	$(GO) test -count 1 -timeout 30m -v ./cmd/jobd/bench -args -bench-table
 
 fuzz:

@@ -66,10 +66,7 @@ func (d *jobd) keep(s job.Saved) {
 		err = d.journal.Compact(d.store.Waiting())
 		d.compacted = d.journal.Size()
 	}
-	if err != nil {
-		d.log.Error("cannot write the journal", "jid", s.JID, "error", err)
-	}
-	d.trouble("cannot write the journal", err != nil)
+	d.trouble("cannot write the journal", err)
 }
 
 // jobEnded closes a job's books with the best figures there are, and lets go of what the kernel held for it.

@@ -128,6 +128,12 @@ func (d *jobd) create(r job.Request) (job.Info, error) {
 	r.Info.Witness = job.Text(d.engine.Testify(label, r.Placement))
 	r.Info.AuditSession = r.Placement.Audit
 	old := d.table.Find(r.Proc)
+	if r.Proc != (watch.ID{}) && !r.Placement.Own {
+		if err := d.rehouse(r.Proc, r.Placement); err != nil {
+			d.undoCreate(r, old)
+			return job.Info{}, err
+		}
+	}
 	if r.Proc != (watch.ID{}) {
 		r.Info.LoginUID = kernel.Proc.LoginUID(r.Proc.PID)
 		if place, err := kernel.Proc.Cgroup(r.Proc.PID); err == nil {

@@ -88,7 +88,7 @@ func (d *jobd) drain() error {
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
-	d.trouble("events were lost", !d.engine.Whole())
+	d.trouble("events were lost", d.engine.Loss())
 	if time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
 		d.sweep()
 	}
@@ -204,12 +204,10 @@ func (d *jobd) reserve() {
 		first, limit, err := d.store.Reserve(reserveBlock)
 		_ = d.do(context.Background(), func() error { // fails only when jobd stops
 			d.reserving = false
-			d.trouble("cannot reserve sequence numbers", err != nil)
-			if err != nil {
-				d.log.Error("cannot reserve sequence numbers", "error", err)
-				return nil
+			d.trouble("cannot reserve sequence numbers", err)
+			if err == nil {
+				d.table.Reserve(first, limit)
 			}
-			d.table.Reserve(first, limit)
 			return nil
 		})
 	}()

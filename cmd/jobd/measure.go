@@ -101,7 +101,7 @@ func (d *jobd) measure() metrics.Snapshot {
 
 func (d *jobd) measureModel(s *metrics.Snapshot) {
 	c := d.engine.Counts()
-	d.trouble("the store cannot be written", d.store.Stats().Failing)
+	d.storeTrouble()
 	since, _ := d.troubles.degraded()
 	e := &metrics.Engine{
 		Name: "connector", Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,

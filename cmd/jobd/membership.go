@@ -79,13 +79,22 @@ func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.S
 	if !d.engine.Alive(id) {
 		return kernel.ErrGone
 	}
-	if err := d.engine.Join(id.PID, saved.Placement); err != nil {
+	if err := d.rehouse(id, saved.Placement); err != nil {
 		return err
 	}
 	if err := d.engine.Attach(id, kernel.Label(jid), monotonic()); err != nil {
 		return err
 	}
 	return put(id, jid, kernel.Proc.Spent(id.PID))
+}
+
+// rehouse puts a process into its new job's cgroup. Where that job has none of its own, the process at least leaves that of
+// the job it comes from, which would claim it again.
+func (d *jobd) rehouse(id watch.ID, to job.Placement) error {
+	if from, err := d.table.Saved(d.table.Find(id)); err == nil && !to.Own {
+		return d.engine.Leave(id.PID, from.Placement)
+	}
+	return d.engine.Join(id.PID, to)
 }
 
 func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {

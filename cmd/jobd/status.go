@@ -69,7 +69,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	c := d.engine.Counts()
 	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
 	s.Drained, s.Balance = d.table.Drained(), d.table.Balance()
-	d.trouble("the store cannot be written", d.store.Stats().Failing)
+	d.storeTrouble()
 	if since, why := d.troubles.degraded(); !since.IsZero() {
 		s.DegradedSince, s.DegradedWhy = &since, why
 	}

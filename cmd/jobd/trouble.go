@@ -12,17 +12,27 @@ import (
 // troubles is what is wrong now, and since when.
 type troubles map[string]time.Time
 
-// trouble notes that something went wrong, or that it is right again. It is logged when that changes.
-func (d *jobd) trouble(what string, is bool) {
+// trouble notes that something went wrong, or (nil) that it is right again. It is logged when that changes, not each time.
+func (d *jobd) trouble(what string, err error) {
 	since, was := d.troubles[what]
 	switch {
-	case is && !was:
+	case err != nil && !was:
 		d.troubles[what] = time.Now()
-		d.log.Error("degraded", "why", what)
-	case !is && was:
+		d.log.Error("degraded", "why", what, "error", err)
+	case err == nil && was:
 		delete(d.troubles, what)
 		d.log.Info("healed", "why", what, "after", time.Since(since).Round(time.Millisecond))
 	}
+}
+
+// storeTrouble notes how the store is.
+func (d *jobd) storeTrouble() {
+	st := d.store.Stats()
+	err := st.LastError
+	if !st.Failing {
+		err = nil
+	}
+	d.trouble("the store cannot be written", err)
 }
 
 // degraded says since when something has been wrong, and what; zero: nothing is.

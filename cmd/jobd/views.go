@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -33,6 +34,20 @@ func (d *jobd) look(ctx context.Context, pick func(job.Info) bool) (out []glance
 			out = append(out, g)
 		}
 		return nil
+	})
+	return out, err
+}
+
+// lookAt copies one job out of the loop. None: it has ended.
+func (d *jobd) lookAt(ctx context.Context, jid job.JID) (out []glance, err error) {
+	err = d.do(ctx, func() error {
+		in, err := d.table.Job(jid)
+		if err != nil {
+			return nil
+		}
+		g, err := d.glance(in)
+		out = []glance{g}
+		return err
 	})
 	return out, err
 }
@@ -76,7 +91,7 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 	err := d.do(ctx, func() error { // who has exited since is in the departed sums, and a pid may be another's by now
 		for i := range g {
 			if in, err := d.table.Job(g[i].info.JID); err == nil {
-				in.Command = cmpText(in.Command, g[i].info.Command)
+				in.Command = cmp.Or(in.Command, g[i].info.Command)
 				g[i].info = in
 			}
 			for n, id := range g[i].members {
@@ -100,13 +115,6 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 		out[i] = in
 	}
 	return out, nil
-}
-
-func cmpText(a, b job.Text) job.Text {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // list gives the open jobs, newest first, and with all the ended ones behind them.
@@ -187,7 +195,7 @@ func (d *jobd) show(ctx context.Context, peer control.Peer, req control.Request)
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.look(ctx, func(in job.Info) bool { return in.JID == jid })
+	g, err := d.lookAt(ctx, jid)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +241,7 @@ func (d *jobd) ps(ctx context.Context, peer control.Peer, req control.Request) (
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.look(ctx, func(in job.Info) bool { return in.JID == jid })
+	g, err := d.lookAt(ctx, jid)
 	if err != nil || len(g) == 0 {
 		return []job.Process{}, err
 	}

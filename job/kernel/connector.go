@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -125,8 +126,16 @@ func (c *Connector) Ready() <-chan struct{} { return c.ready.c }
 // Err is why Ready was closed.
 func (c *Connector) Err() error { return c.ready.err }
 
-// Whole reports whether nothing was lost that the table has not been compared with /proc for.
-func (c *Connector) Whole() bool { return !c.lost }
+// ErrLoss is events that were lost, and that the table has not been compared with /proc for yet.
+var ErrLoss = errors.New("the table is still to be compared with /proc")
+
+// Loss gives ErrLoss while a loss is not made good.
+func (c *Connector) Loss() error {
+	if c.lost {
+		return ErrLoss
+	}
+	return nil
+}
 
 // Existing yields every living process that the engine knows of.
 func (c *Connector) Existing() iter.Seq[watch.ID] {
