@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -21,16 +22,16 @@ type Connector struct {
 	Cgroups *Cgroups
 	Log     *slog.Logger
 
-	events   *source
-	stats    *source
-	sentinel *sentinel
-	lin      *lineage
-	bench    *bench
-	gaps     gaps
-	stash    stash
-	delays   bool
-	ready    *readiness
-	self     int32
+	events    *source
+	stats     *source
+	sentinel  *sentinel
+	lin       *lineage
+	bench     *bench
+	gaps      gaps
+	stash     stash
+	delays    bool
+	readiness *readiness
+	self      int32
 
 	counts   Counts
 	scratch  watch.Event
@@ -88,7 +89,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error
 		c.closeSockets()
 		return nil, err
 	}
-	if c.ready, err = newReadiness(c.events); err != nil {
+	if c.readiness, err = newReadiness(c.events); err != nil {
 		c.closeSockets()
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func delayAccounting(fs FS) bool {
 
 // Close ends the engine. A Ready that somebody waits on is not answered any more.
 func (c *Connector) Close() {
-	c.ready.stop()
+	c.readiness.stop()
 	c.closeSockets()
 }
 
@@ -121,10 +122,10 @@ func (c *Connector) closeSockets() {
 
 // Ready says when there is something to drain, a few milliseconds after the first event of a burst came in. It is closed
 // when the engine can wait no more: Err says why.
-func (c *Connector) Ready() <-chan struct{} { return c.ready.c }
+func (c *Connector) Ready() <-chan time.Time { return c.readiness.ready() }
 
 // Err is why Ready was closed.
-func (c *Connector) Err() error { return c.ready.err }
+func (c *Connector) Err() error { return c.readiness.err }
 
 // ErrLoss is events that were lost, and that the table has not been compared with /proc for yet.
 var ErrLoss = errors.New("the table is still to be compared with /proc")
@@ -175,7 +176,7 @@ func (c *Connector) Drain(emit Emit) error {
 		c.resync(emit)
 	}
 	c.counts.RecordsStray += c.stash.expire(c.clock.mono)
-	c.ready.drained(n)
+	c.readiness.drained(n)
 	return nil
 }
 

@@ -10,17 +10,20 @@ import (
 // down. Whoever asks something does not wait for it: before a command the engine is drained anyway.
 const (
 	burst      = 5 * time.Millisecond
-	stormBurst = 10 * time.Millisecond
+	stormBurst = 20 * time.Millisecond
 	stormy     = 100 // events in a burst
 )
 
-// readiness waits for the first event of a burst, on a thread of its own.
+// readiness says when a burst is to be drained. The first event after quiet is waited for on a thread of its own; in a
+// storm the next burst is sure to come, and a timer costs less than a thread that has to be woken.
 type readiness struct {
-	c     chan struct{}
-	again chan time.Duration // how long the next burst is
-	end   *stopper
-	fd    int
-	err   error // why it stopped by itself; read it when c is closed
+	first    chan time.Time // an event came in, and others were let gather
+	timer    *time.Timer
+	storming bool // a storm: the thread sleeps, the timer runs
+	again    chan struct{}
+	end      *stopper
+	fd       int
+	err      error // why it stopped by itself; read it when first is closed
 }
 
 func newReadiness(s *source) (*readiness, error) {
@@ -28,9 +31,20 @@ func newReadiness(s *source) (*readiness, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &readiness{c: make(chan struct{}, 1), again: make(chan time.Duration, 1), end: end, fd: s.fd}
+	r := &readiness{
+		first: make(chan time.Time, 1), again: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), end: end, fd: s.fd,
+	}
+	r.timer.Stop()
 	go r.run()
 	return r, nil
+}
+
+// ready says when to drain.
+func (r *readiness) ready() <-chan time.Time {
+	if r.storming {
+		return r.timer.C
+	}
+	return r.first
 }
 
 // run says ready once for each burst, and waits to be told that it was drained.
@@ -38,22 +52,21 @@ func (r *readiness) run() {
 	defer close(r.end.done)
 	runtime.LockOSThread() // it sleeps in system calls: let no other goroutine be stuck behind it
 	defer runtime.UnlockOSThread()
-	gather, ok := burst, true
 	for {
 		ready, err := poll(-1, r.fd, r.end.fd)
 		if err == nil && !ready[1] {
-			ready, err = poll(gather, r.end.fd)
+			ready, err = poll(burst, r.end.fd)
 		}
 		if err != nil {
 			r.err = err
-			close(r.c)
+			close(r.first)
 			return
 		}
 		if ready[len(ready)-1] {
 			return // told to stop
 		}
-		r.c <- struct{}{}
-		if gather, ok = <-r.again; !ok {
+		r.first <- time.Now()
+		if _, ok := <-r.again; !ok {
 			return
 		}
 	}
@@ -61,12 +74,13 @@ func (r *readiness) run() {
 
 // drained says that the socket was emptied of so many events, by whoever was told that it is ready.
 func (r *readiness) drained(events int) {
-	next := burst
-	if events >= stormy {
-		next = stormBurst
+	r.storming = events >= stormy
+	if r.storming {
+		r.timer.Reset(stormBurst)
+		return
 	}
 	select {
-	case r.again <- next:
+	case r.again <- struct{}{}:
 	default:
 	}
 }
@@ -75,7 +89,7 @@ func (r *readiness) drained(events int) {
 func (r *readiness) stop() {
 	close(r.again)
 	select {
-	case <-r.c:
+	case <-r.first:
 	default:
 	}
 	r.end.stop()
