@@ -20,7 +20,26 @@ type Record struct {
 	Estimated bool  // not seen joining, or not seen leaving
 	Used      bool  // Usage is known
 	Usage     watch.Usage
+
+	Exe   string // path of the program that it ran last, of its parent's where it ran none; "": not known
+	Execs []Exec // programs that it ran as a member, in order; at most execsMost are kept
+
+	// Partial: the process goes on, and Usage is what it used since the checkpoint before (or since its start), up to End.
+	Partial bool
+	// Earlier is what the partial records before this one hold of Usage, where there are any: sums only. A record that is
+	// not partial has the whole use of the process in Usage.
+	Earlier *watch.Usage
 }
+
+// Exec is a program that a process ran.
+type Exec struct {
+	At   int64  // Unix ns
+	Exe  string // path; "": the process was gone, or had run another program, before it could be read
+	Args string // arguments, each ended by a NUL; "": not kept, or not known
+}
+
+// execsMost is how many programs of one process are kept: the first, and the last ones.
+const execsMost = 16
 
 func (*Record) effect() {}
 

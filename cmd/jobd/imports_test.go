@@ -20,12 +20,13 @@ var mayImport = map[string][]string{
 	"job/pnotify": {"job/watch"},
 	"job":         {"job/watch", "job/pnotify"},
 	"job/kernel":  {"job", "job/watch"},
-	"job/control": {"job", "job/watch"},
+	"job/report":  {"job", "job/watch"},
+	"job/control": {"job", "job/watch", "job/report"},
 	"store":       {"job", "job/watch"},
 	"metrics":     {"job", "job/watch"},
 	"pam":         {},
-	"cmd/jobctl":  {"job", "job/control", "pam"},
-	"cmd/jobd":    {"job", "job/watch", "job/pnotify", "job/kernel", "job/control", "store", "metrics"},
+	"cmd/jobctl":  {"job", "job/control", "job/report", "pam"},
+	"cmd/jobd":    {"job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/control", "store", "metrics"},
 }
 
 // only names the packages from outside that one folder alone may use.

@@ -35,6 +35,9 @@ const (
 	Resume    Verb = "resume"
 	History   Verb = "history"
 	Procs     Verb = "procs"
+	Report    Verb = "report"
+	Moments   Verb = "moments"
+	DB        Verb = "db"
 )
 
 // Access says who may use a verb. What of it a caller gets to see is the backend's to decide by the caller's uid.
@@ -81,9 +84,26 @@ type Request struct {
 	Service string            `json:"service,omitempty"`
 	Tags    map[string]string `json:"tags,omitempty"`
 
-	Since time.Time `json:"since,omitzero"` // list, history, procs: of what has ended, only what ended at this or later …
-	Until time.Time `json:"until,omitzero"` // … and before this
-	Limit int       `json:"limit,omitempty"`
+	// What list, history, procs and report are to be about. What overlaps with the time from Since up to Until counts; a
+	// report takes use by when it was used.
+	Since   time.Time `json:"since,omitzero"`
+	Until   time.Time `json:"until,omitzero"`
+	Limit   int       `json:"limit,omitempty"`
+	GID     *uint32   `json:"gid,omitempty"`
+	Command string    `json:"command,omitempty"` // regular expression (RE2)
+	Exe     string    `json:"exe,omitempty"`     // regular expression (RE2)
+	RHost   string    `json:"rhost,omitempty"`   // address, network (CIDR) or name
+	Tag     []string  `json:"tag,omitempty"`     // key, or key=value; all of them
+	MinCPU  int64     `json:"min_cpu,omitempty"` // ns
+	MinRSS  int64     `json:"min_rss,omitempty"` // bytes
+	MinIO   int64     `json:"min_io,omitempty"`  // bytes read and written
+	Exit    string    `json:"exit,omitempty"`    // exit status: 1, or !0 for any but 0
+	Sort    string    `json:"sort,omitempty"`    // ended, started, cpu, memory, io, elapsed, processes: largest or newest first
+
+	By          string `json:"by,omitempty"`           // report: user, group, job, command, service, day, hour, tag:KEY
+	IncludeOpen bool   `json:"include_open,omitempty"` // report: what lives now, too
+
+	Op string `json:"op,omitempty"` // db: stats, forget, …
 }
 
 // Peer is who is at the other end, by the kernel's word.
