@@ -6,6 +6,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/jobd-project/jobd/job"
@@ -136,6 +137,32 @@ type Backend interface {
 // Processes is a list that may be too long to hold: it yields its elements until there are none or yield says enough. An
 // error cuts the answer off.
 type Processes func(yield func(job.Process) bool) error
+
+// Stream is an answer of bytes, such as a backup. An error cuts it off.
+type Stream func(io.Writer) error
+
+// DBStats is what the books take.
+type DBStats struct {
+	Path      string           `json:"path"`
+	Bytes     int64            `json:"bytes"`      // of the file
+	FreeBytes int64            `json:"free_bytes"` // of it, to be used again
+	Schema    int              `json:"schema"`
+	Created   *time.Time       `json:"created"`
+	Jobs      int64            `json:"jobs"`             // ended
+	Open      int64            `json:"open"`             // as the file knows it
+	Records   int64            `json:"records"`          // of processes
+	PerRecord *float64         `json:"bytes_per_record"` // of the blocks that hold them; null: there are none
+	Oldest    *time.Time       `json:"oldest"`           // process record
+	Days      int              `json:"days"`             // with process records
+	Buckets   map[string]int64 `json:"buckets"`          // bytes in use in each
+}
+
+// ForgetAnswer says what was taken out of the books.
+type ForgetAnswer struct {
+	Jobs    int64 `json:"jobs"`    // whose user was taken out
+	Records int64 `json:"records"` // process records
+	Open    int64 `json:"open"`    // jobs of the user that are open, and left as they are
+}
 
 // Code is what kind of error it was, for programs.
 type Code string
