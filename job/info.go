@@ -63,13 +63,14 @@ type Info struct {
 	Host   Text   `json:"host"`
 	BootID Text   `json:"boot_id"`
 
-	User    string `json:"user"`
-	UID     uint32 `json:"uid"`
-	Service Text   `json:"service"`
-	TTY     Text   `json:"tty"`
-	RHost   Text   `json:"rhost"`
-	RPort   *int   `json:"rport"`
-	AuthKey Text   `json:"auth_key"` // SHA256:… of the key that opened the door
+	User    string  `json:"user"`
+	UID     uint32  `json:"uid"`
+	GID     *uint32 `json:"gid"` // the user's own group
+	Service Text    `json:"service"`
+	TTY     Text    `json:"tty"`
+	RHost   Text    `json:"rhost"`
+	RPort   *int    `json:"rport"`
+	AuthKey Text    `json:"auth_key"` // SHA256:… of the key that opened the door
 
 	State   State      `json:"state"`
 	Started time.Time  `json:"started"`
@@ -94,7 +95,8 @@ type Info struct {
 	CPUUser         *int64 `json:"cpu_user_ns"`
 	CPUSystem       *int64 `json:"cpu_system_ns"`
 	CPUUnattributed *int64 `json:"cpu_unattributed_ns"`
-	MaxRSS          *int64 `json:"max_rss_bytes"`
+	MaxRSS          *int64 `json:"max_rss_bytes"`     // of the largest process
+	PeakMemory      *int64 `json:"peak_memory_bytes"` // of all together, by the cgroup's memory.peak
 	ReadBytes       *int64 `json:"read_bytes"`
 	WriteBytes      *int64 `json:"write_bytes"`
 

@@ -48,6 +48,7 @@ func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	r := t.newRecord()
 	r.JID, r.PID, r.End = m.job.JID, m.id.PID, t.at(e.Mono).UnixNano()
 	r.Status, r.Exited, r.Forked, r.Estimated = e.Value, e.Valid, m.born && m.execs == 0, m.guessed || e.Inferred
+	r.Earlier = m.earlier
 	if used != nil {
 		r.Used, r.Usage = true, *used
 	}

@@ -76,6 +76,8 @@ type member struct {
 	before  Spent // used before it became a member
 	born    bool  // forked into the job while it was watched, so since is its start
 	guessed bool  // not seen joining: found by a scan or settled by a witness
+
+	earlier *watch.Usage // what checkpoints have written down of it
 }
 
 // New makes an empty table and registers it with n.

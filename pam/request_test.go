@@ -13,6 +13,7 @@ const goldenOpen = `verb=open
 version=1
 user=alice
 uid=4242
+gid=4343
 service=svc
 nested=keep
 tty=ssh
@@ -66,7 +67,7 @@ func TestEmptyFieldsAreLeftOut(t *testing.T) {
 	d := newSession(t, s.option())
 	d.setItem("tty", "")
 	d.want("open", pamSuccess)
-	const golden = "verb=open\nversion=1\nuser=alice\nuid=4242\nservice=svc\nnested=keep\n"
+	const golden = "verb=open\nversion=1\nuser=alice\nuid=4242\ngid=4343\nservice=svc\nnested=keep\n"
 	if diff := cmp.Diff([]string{golden}, s.seen()); diff != "" {
 		t.Error(diff)
 	}
@@ -96,7 +97,7 @@ func TestHostileValues(t *testing.T) {
 			d.want("open", pamSuccess)
 			got := fields(s.seen()[0])
 			want := map[string]string{
-				"verb": "open", "version": "1", "uid": "4242", "service": "svc", "nested": "keep",
+				"verb": "open", "version": "1", "uid": "4242", "gid": "4343", "service": "svc", "nested": "keep",
 				"user": tt.wire, "tty": tt.wire, "rhost": tt.wire, "ruser": tt.wire,
 				"connection": tt.wire, "auth": tt.wire,
 			}

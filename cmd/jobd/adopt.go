@@ -162,6 +162,9 @@ func adoptedInfo(pid int32, req control.Request) job.Info {
 	if req.UID != nil {
 		in.UID = *req.UID
 	}
+	if u != nil && u.UID == in.UID {
+		in.GID = &u.GID
+	}
 	if in.User == "" {
 		in.User = uidName(in.UID)
 	}

@@ -183,6 +183,9 @@ func loginInfo(req control.LoginRequest) job.Info {
 		User: req.User, UID: req.UID, Service: job.Text(req.Service), TTY: job.Text(req.TTY), RHost: job.Text(req.RHost),
 		AuthKey: job.Text(fingerprint(req.Auth)),
 	}
+	if req.HasGID {
+		in.GID = &req.GID
+	}
 	// SSH_CONNECTION: client address, client port, server address, server port (sshd(8)).
 	if f := strings.Fields(req.Connection); len(f) == 4 {
 		if port, err := strconv.Atoi(f[1]); err == nil && port > 0 && port < 1<<16 {

@@ -119,7 +119,7 @@ func (d *jobd) createFor(peer control.Peer, req control.Request) (any, error) {
 	if req.UID != nil {
 		r.Info.UID = *req.UID
 	} else {
-		r.Info.UID = peer.UID
+		r.Info.UID, r.Info.GID = peer.UID, &peer.GID
 	}
 	if r.Info.User == "" {
 		r.Info.User = uidName(r.Info.UID)

@@ -201,6 +201,8 @@ type LoginRequest struct {
 	Verb       string // open or close
 	User       string
 	UID        uint32
+	GID        uint32 // the user's own group …
+	HasGID     bool   // … where it was said
 	Service    string
 	TTY        string
 	RHost      string

@@ -145,6 +145,9 @@ func (r LoginRequest) format() ([]byte, error) {
 	if r.Verb == loginOpen {
 		b = appendPair(b, "uid", strconv.FormatUint(uint64(r.UID), 10))
 	}
+	if r.Verb == loginOpen && r.HasGID {
+		b = appendPair(b, "gid", strconv.FormatUint(uint64(r.GID), 10))
+	}
 	b = appendPair(b, "service", r.Service)
 	if r.Verb != loginOpen {
 		return sized(b)
@@ -197,6 +200,13 @@ func (r *LoginRequest) open(p map[string]string) error {
 	uid, err := strconv.ParseUint(p["uid"], 10, 32)
 	if err != nil || uint32(uid) == noID {
 		return fmt.Errorf("uid %q is no user id", clip(p["uid"], longestKey))
+	}
+	if p["gid"] != "" {
+		gid, err := strconv.ParseUint(p["gid"], 10, 32)
+		if err != nil || uint32(gid) == noID {
+			return fmt.Errorf("gid %q is no group id", clip(p["gid"], longestKey))
+		}
+		r.GID, r.HasGID = uint32(gid), true
 	}
 	switch p["nested"] {
 	case "", "keep":

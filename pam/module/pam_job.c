@@ -91,13 +91,14 @@ static void hold(pam_handle_t *pamh, bool yes)
  * left out itself where it does not fit. */
 static bool request_open(struct message *m, pam_handle_t *pamh,
                          const struct options *o, const struct login *l,
-                         const char *uid)
+                         const char *uid, const char *gid)
 {
 	const char *auth = pam_getenv(pamh, "SSH_AUTH_INFO_0");
 
 	m->len = 0;
 	if (!message_add(m, "verb", "open") || !message_add(m, "version", "1") ||
 	    !message_add(m, "user", l->user) || !message_add(m, "uid", uid) ||
+	    !message_add(m, "gid", gid) ||
 	    !message_add(m, "service", l->service) ||
 	    !message_add(m, "nested", o->nested_new ? "new" : "keep"))
 		return false;
@@ -127,14 +128,15 @@ static bool ask_open(pam_handle_t *pamh, const struct options *o,
 	struct passwd *pw =
 		l->user == NULL ? NULL : pam_modutil_getpwnam(pamh, l->user);
 	struct message m;
-	char uid[16];
+	char uid[16], gid[16];
 
 	if (pw == NULL) {
 		snprintf(why, WHY_MAX, "cannot find the user's uid: no such user");
 		return false;
 	}
 	snprintf(uid, sizeof uid, "%lu", (unsigned long)pw->pw_uid);
-	if (!request_open(&m, pamh, o, l, uid)) {
+	snprintf(gid, sizeof gid, "%lu", (unsigned long)pw->pw_gid);
+	if (!request_open(&m, pamh, o, l, uid, gid)) {
 		snprintf(why, WHY_MAX,
 		         "cannot write the request: a name is too long");
 		return false;

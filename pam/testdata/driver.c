@@ -65,7 +65,7 @@ uid_t geteuid(void)
 	return effective;
 }
 
-/* Every user exists and has the uid 4242, but for root and "missing". */
+/* Every user exists and has the uid 4242 and the gid 4343, but for root and "missing". */
 int getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t size,
                struct passwd **found)
 {
@@ -75,7 +75,7 @@ int getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t size,
 	if (strcmp(name, "missing") == 0)
 		return 0;
 	snprintf(buf, size, "%s", name);
-	*pw = (struct passwd){ buf, empty, 4242, 4242, empty, empty, empty };
+	*pw = (struct passwd){ buf, empty, 4242, 4343, empty, empty, empty };
 	if (strcmp(name, "root") == 0)
 		pw->pw_uid = pw->pw_gid = 0;
 	*found = pw;

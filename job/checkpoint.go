@@ -1,0 +1,109 @@
+package job
+
+import "github.com/jobd-project/jobd/job/watch"
+
+// Checkpoint writes down what the living members of a job have used since the checkpoint before, each on a partial record,
+// and the CPU that is on no record as a Part: so that a report can count use when it was used, although a process may live
+// for months. live has what each member has used in all, as its exit record will have it, nil where that could not be
+// read; at is when that was, Unix ns; cpu is what the scheduler charged to the job so far, nil where nobody knows.
+func (t *Table) Checkpoint(jid JID, at int64, live map[watch.ID]*watch.Usage, cpu *int64) error {
+	j, err := t.entry(jid)
+	if err != nil {
+		return err
+	}
+	seen := j.departed.CPU
+	for id, m := range j.members {
+		u := m.before.Off(live[id])
+		if u == nil {
+			continue
+		}
+		seen += u.CPU
+		t.part(m, at, u)
+	}
+	if cpu == nil {
+		return nil
+	}
+	if rest := *cpu - seen - j.Parted; rest > 0 {
+		j.Parted += rest
+		t.emit(Part{JID: jid, At: at, Unattributed: rest})
+		t.save(j)
+	}
+	return nil
+}
+
+// part writes a partial record of a member that used u so far.
+func (t *Table) part(m *member, at int64, u *watch.Usage) {
+	if m.earlier == nil {
+		m.earlier = new(watch.Usage)
+	}
+	r := t.newRecord()
+	*r = Record{
+		JID: m.job.JID, PID: m.id.PID, End: at, Forked: m.born && m.execs == 0, Estimated: m.guessed,
+		Partial: true, Used: true, Usage: *u,
+	}
+	r.Start = t.start(m, u, at)
+	earlier := *m.earlier // records that went out before point to the old sums
+	less(&r.Usage, &earlier)
+	sum(&earlier, &r.Usage)
+	m.earlier = &earlier
+	t.emit(r)
+}
+
+// start is when a living member was started, Unix ns; 0: not known.
+func (t *Table) start(m *member, u *watch.Usage, at int64) int64 {
+	switch {
+	case m.born:
+		return t.at(m.since).UnixNano()
+	case u.Elapsed > 0:
+		return at - u.Elapsed
+	}
+	return 0
+}
+
+// sums lists the figures of a Usage that add up over time.
+func sums(u *watch.Usage) [20]*int64 {
+	return [...]*int64{
+		&u.Elapsed, &u.CPU, &u.User, &u.System, &u.MinFault, &u.MajFault, &u.CoreMem, &u.VirtMem,
+		&u.ReadChars, &u.WriteChars, &u.ReadCalls, &u.WriteCalls, &u.ReadBytes, &u.WriteBytes,
+		&u.VolSwitch, &u.InvSwitch, &u.CPUDelay, &u.BlkDelay, &u.SwapDelay, &u.ReclaimDelay,
+	}
+}
+
+// less takes v off u. Two readings are rounded differently: less than nothing is nothing.
+func less(u, v *watch.Usage) {
+	from := sums(v)
+	for i, p := range sums(u) {
+		*p = max(*p-*from[i], 0)
+	}
+}
+
+func sum(u, v *watch.Usage) {
+	from := sums(v)
+	for i, p := range sums(u) {
+		*p += *from[i]
+	}
+}
+
+// Net is what a record adds to what the partial ones before it hold.
+func (r *Record) Net() watch.Usage {
+	u := r.Usage
+	if r.Earlier != nil {
+		less(&u, r.Earlier)
+	}
+	return u
+}
+
+// Resume tells the table of partial records from before jobd was started: the sums of those of one process. The member
+// is the one with that pid.
+func (t *Table) Resume(id watch.ID, parts []*Record) {
+	m := t.member(id)
+	if m == nil || len(parts) == 0 {
+		return
+	}
+	m.earlier = new(watch.Usage)
+	for _, r := range parts {
+		sum(m.earlier, &r.Usage)
+	}
+}
+
+func (Part) effect() {}
