@@ -55,7 +55,7 @@ func BenchmarkScrape(b *testing.B) {
 	for _, n := range []struct{ jobs, users int }{{10, 3}, {1000, 300}, {10_000, 1000}} {
 		b.Run(fmt.Sprintf("jobs=%d/users=%d", n.jobs, n.users), func(b *testing.B) {
 			jobs := host(n.jobs, n.users)
-			server := httptest.NewServer(Handler(New(func() Snapshot { return summed(jobs) }), quiet()))
+			server := httptest.NewServer(Handler(New(func() (Snapshot, error) { return summed(jobs), nil }), quiet()))
 			defer server.Close()
 			b.ReportAllocs()
 			var size int64

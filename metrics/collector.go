@@ -17,7 +17,7 @@ const (
 
 // Collector is a prometheus.Collector over snapshots. It may be used from several goroutines at once.
 type Collector struct {
-	take  func() Snapshot
+	take  func() (Snapshot, error)
 	descs map[string]described
 
 	mu       sync.Mutex // guards the rest, for the time of one scrape
@@ -33,9 +33,9 @@ type described struct {
 
 // New makes a Collector that calls take once per scrape, never twice at the same time, and shows up to DefaultUsers
 // users by name.
-func New(take func() Snapshot) *Collector { return newCollector(take, DefaultUsers) }
+func New(take func() (Snapshot, error)) *Collector { return newCollector(take, DefaultUsers) }
 
-func newCollector(take func() Snapshot, users int) *Collector {
+func newCollector(take func() (Snapshot, error), users int) *Collector {
 	c := &Collector{
 		take: take, users: newUserView(users),
 		descs: make(map[string]described), labels: make(map[string]*places),
@@ -82,7 +82,10 @@ func (c *Collector) snapshot() (s Snapshot, err error) {
 			err = fmt.Errorf("cannot take a snapshot: %v", r)
 		}
 	}()
-	return c.take(), nil
+	if s, err = c.take(); err != nil {
+		return s, fmt.Errorf("cannot take a snapshot: %w", err)
+	}
+	return s, nil
 }
 
 // label gives what a series shows for the value s of its nth label.

@@ -16,8 +16,8 @@ import (
 // counting gives snapshots that tell which one they are.
 func counting() (*Collector, *atomic.Int64) {
 	taken := new(atomic.Int64)
-	return New(func() Snapshot {
-		return Snapshot{Jobs: map[job.State]int{job.Open: int(taken.Add(1))}}
+	return New(func() (Snapshot, error) {
+		return Snapshot{Jobs: map[job.State]int{job.Open: int(taken.Add(1))}}, nil
 	}), taken
 }
 
@@ -69,14 +69,14 @@ func TestStalledClient(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	entered, release := make(chan struct{}, 3*maxScrapes), make(chan struct{})
 	var inside atomic.Int64
-	h := Handler(New(func() Snapshot {
+	h := Handler(New(func() (Snapshot, error) {
 		if inside.Add(1) > 1 {
 			t.Error("two snapshots at once")
 		}
 		defer inside.Add(-1)
 		entered <- struct{}{}
 		<-release
-		return Snapshot{}
+		return Snapshot{}, nil
 	}), quiet())
 	codes := make(chan int, 3*maxScrapes)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)

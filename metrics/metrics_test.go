@@ -56,7 +56,7 @@ func full() Snapshot {
 	}
 }
 
-func constant(s Snapshot) *Collector { return New(func() Snapshot { return s }) }
+func constant(s Snapshot) *Collector { return New(func() (Snapshot, error) { return s, nil }) }
 
 // expose gives what a scrape of c alone would see, from a registry that checks everything.
 func expose(t testing.TB, c *Collector) string {
@@ -181,12 +181,21 @@ func TestBadHistogram(t *testing.T) {
 
 // A snapshot that cannot be had fails the scrape; the next one says that it happened.
 func TestFailureIsCounted(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"panic": func() error { panic(errors.New("the loop is gone")) },
+		"error": func() error { return errors.New("the loop is gone") },
+	} {
+		t.Run(name, func(t *testing.T) { failOnce(t, fail) })
+	}
+}
+
+func failOnce(t *testing.T, fail func() error) {
 	broken := true
-	c := New(func() Snapshot {
+	c := New(func() (Snapshot, error) {
 		if broken {
-			panic(errors.New("the loop is gone"))
+			return Snapshot{}, fail()
 		}
-		return Snapshot{}
+		return Snapshot{}, nil
 	})
 	var log strings.Builder
 	h := Handler(c, slog.New(slog.NewTextHandler(&log, nil)))

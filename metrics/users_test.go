@@ -18,7 +18,7 @@ func user(name string, cpu int64) User {
 // stepper exposes one list of users after the other through the same collector.
 func stepper(t *testing.T, limit int) func(...User) map[string]string {
 	var s Snapshot
-	c := newCollector(func() Snapshot { return s }, limit)
+	c := newCollector(func() (Snapshot, error) { return s, nil }, limit)
 	return func(users ...User) map[string]string {
 		t.Helper()
 		s.Users = users
