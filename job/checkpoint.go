@@ -7,46 +7,60 @@ import "github.com/jobd-project/jobd/job/watch"
 // for months. live has what each member has used in all, as its exit record will have it, nil where that could not be
 // read; at is when that was, Unix ns; cpu is what the scheduler charged to the job so far, nil where nobody knows.
 func (t *Table) Checkpoint(jid JID, at int64, live map[watch.ID]*watch.Usage, cpu *int64) error {
-	j, err := t.entry(jid)
+	recs, part, err := t.Since(jid, at, live, cpu)
 	if err != nil {
 		return err
 	}
-	seen := j.departed.CPU
-	for id, m := range j.members {
-		u := m.before.Off(live[id])
-		if u == nil {
-			continue
+	j := t.jobs[jid]
+	for id, r := range recs {
+		m := j.members[id]
+		earlier := watch.Usage{} // a new one: records that went out before point to the old
+		if m.earlier != nil {
+			earlier = *m.earlier
 		}
-		seen += u.CPU
-		t.part(m, at, u)
+		sum(&earlier, &r.Usage)
+		m.earlier = &earlier
+		t.emit(r)
 	}
-	if cpu == nil {
-		return nil
-	}
-	if rest := *cpu - seen - j.Parted; rest > 0 {
-		j.Parted += rest
-		t.emit(Part{JID: jid, At: at, Unattributed: rest})
+	if part.Unattributed > 0 {
+		j.Parted += part.Unattributed
+		t.emit(part)
 		t.save(j)
 	}
 	return nil
 }
 
-// part writes a partial record of a member that used u so far.
-func (t *Table) part(m *member, at int64, u *watch.Usage) {
-	if m.earlier == nil {
-		m.earlier = new(watch.Usage)
+// Since gives what a checkpoint would write down now: what was used since the one before. It changes nothing.
+func (t *Table) Since(jid JID, at int64, live map[watch.ID]*watch.Usage, cpu *int64) (map[watch.ID]*Record, Part, error) {
+	part := Part{JID: jid, At: at}
+	j, err := t.entry(jid)
+	if err != nil {
+		return nil, part, err
 	}
-	r := t.newRecord()
-	*r = Record{
-		JID: m.job.JID, PID: m.id.PID, End: at, Forked: m.born && m.execs == 0, Estimated: m.guessed,
+	recs := make(map[watch.ID]*Record, len(j.members))
+	seen := j.departed.CPU
+	for id, m := range j.members {
+		if u := m.before.Off(live[id]); u != nil {
+			seen += u.CPU
+			recs[id] = t.partial(m, at, u)
+		}
+	}
+	if cpu != nil {
+		part.Unattributed = max(*cpu-seen-j.Parted, 0)
+	}
+	return recs, part, nil
+}
+
+// partial is the record of a member that used u so far.
+func (t *Table) partial(m *member, at int64, u *watch.Usage) *Record {
+	r := &Record{
+		JID: m.job.JID, PID: m.id.PID, Start: t.start(m, u, at), End: at, Forked: m.born && m.execs == 0, Estimated: m.guessed,
 		Partial: true, Used: true, Usage: *u,
 	}
-	r.Start = t.start(m, u, at)
-	earlier := *m.earlier // records that went out before point to the old sums
-	less(&r.Usage, &earlier)
-	sum(&earlier, &r.Usage)
-	m.earlier = &earlier
-	t.emit(r)
+	if m.earlier != nil {
+		less(&r.Usage, m.earlier)
+	}
+	return r
 }
 
 // start is when a living member was started, Unix ns; 0: not known.

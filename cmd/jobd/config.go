@@ -1,19 +1,24 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
 
 	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/report"
+	"github.com/jobd-project/jobd/job/watch"
 )
 
 // errVersion is a request for the version.
@@ -39,6 +44,76 @@ type settings struct {
 	AdminGID   *uint32       `toml:"admin_gid"`  // members see and do what root may
 	KillGrace  time.Duration `toml:"kill_grace"` // between TERM and KILL
 	Debug      bool          `toml:"debug"`
+
+	Record  recordSettings `toml:"record"`
+	Keep    keepSettings   `toml:"keep"`
+	Billing report.Billing `toml:"billing"`
+}
+
+// recordSettings say what is kept of a process.
+type recordSettings struct {
+	Exec   string   `toml:"exec"`   // of the programs that it ran: off, exe or argv
+	Groups []string `toml:"groups"` // figures: cpu, memory, io, switches, delays
+}
+
+// keepSettings say for how long the books are kept. Below 0: for ever.
+type keepSettings struct {
+	ProcessDays int   `toml:"process_days"`
+	JobDays     int   `toml:"job_days"`
+	FreeMiB     int64 `toml:"free_mib"` // of the file system: with less history halts
+}
+
+func defaultSettings() settings {
+	return settings{
+		Visibility: "own", KillGrace: 10 * time.Second,
+		Record: recordSettings{Exec: "exe", Groups: slices.Sorted(maps.Keys(groups))},
+		Keep:   keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
+	}
+}
+
+// groups are the figures that can be left out. What is never left out is GroupBasic.
+var groups = map[string]watch.Group{
+	"cpu": watch.GroupCPU, "memory": watch.GroupMemory, "io": watch.GroupIO, "switches": watch.GroupSwitch, "delays": watch.GroupDelay,
+}
+
+// mask is the groups that are kept.
+func (r recordSettings) mask() watch.Group {
+	m := watch.GroupBasic
+	for _, name := range r.Groups {
+		m |= groups[name]
+	}
+	return m
+}
+
+func (r recordSettings) check() error {
+	if r.Exec != "off" && r.Exec != "exe" && r.Exec != "argv" {
+		return fmt.Errorf("unknown record.exec %q: off, exe or argv", r.Exec)
+	}
+	for _, name := range r.Groups {
+		if groups[name] == 0 {
+			return fmt.Errorf("unknown group %q in record.groups: %s", name, strings.Join(slices.Sorted(maps.Keys(groups)), ", "))
+		}
+	}
+	return nil
+}
+
+func (k keepSettings) check() error {
+	switch {
+	case k.ProcessDays == 0 || k.JobDays == 0:
+		return errors.New("keep.process_days and keep.job_days of 0 would keep nothing: use -1 for ever")
+	case k.FreeMiB < 0:
+		return errors.New("keep.free_mib is 0 or more")
+	}
+	return nil
+}
+
+// days is what the store takes; below 0: for ever.
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+
+// summary says in one line what changes the figures, to see in the books when it was changed.
+func (c *config) summary() string {
+	return fmt.Sprintf("jobd %s, engine %s, cgroup %s, record.exec %s, record.groups %s", cmp.Or(version, "(devel)"), c.Engine, c.Cgroup,
+		c.Record.Exec, strings.Join(slices.Sorted(slices.Values(c.Record.Groups)), "+"))
 }
 
 func (c *config) level() slog.Level {
@@ -50,7 +125,7 @@ func (c *config) level() slog.Level {
 
 // parseConfig reads the command line and the file. An error names what is wrong and where; nothing has been touched.
 func parseConfig(args []string, out io.Writer) (*config, error) {
-	c := &config{settings: settings{Visibility: "own", KillGrace: 10 * time.Second}}
+	c := &config{settings: defaultSettings()}
 	fs := flag.NewFlagSet("jobd", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.StringVar(&c.RunDir, "run-dir", "/run/jobd", "`directory` of the sockets and the journal")
@@ -104,6 +179,11 @@ func (c *config) check() error {
 	}
 	if c.KillGrace <= 0 {
 		return errors.New("kill_grace has to be longer than 0s")
+	}
+	for _, check := range []func() error{c.Record.check, c.Keep.check, c.Billing.Check} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	if c.Host == "" {
 		host, err := os.Hostname()

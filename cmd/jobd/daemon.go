@@ -29,6 +29,7 @@ type jobd struct {
 	cfg     *config
 	log     *slog.Logger
 	started time.Time
+	whole   time.Time // up to when the books were written when jobd was started; zero: there were none
 	boot    string
 
 	store   *store.Store
@@ -64,6 +65,7 @@ type model struct {
 	toSweep   []job.JID            // still to be compared with their cgroups in this round
 	spent     map[string]*spending // by user, of jobs that have ended
 	borrowed  map[job.JID]*borrowed
+	losses    losses
 	gcPercent int
 }
 
@@ -176,8 +178,12 @@ func (d *jobd) open() (err error) {
 	if err = makeDir(d.cfg.StateDir, 0o750); err != nil {
 		return err
 	}
+	if d.whole, err = lastWritten(d.storePath(), d.journalPath()); err != nil {
+		return fmt.Errorf("cannot tell when the books were written last: %w", err)
+	}
 	d.store, err = store.Open(d.storePath(), store.Options{
 		HID: d.cfg.HID, BootID: d.boot, Now: d.started, Log: d.log,
+		KeepRecords: days(d.cfg.Keep.ProcessDays), KeepJobs: days(d.cfg.Keep.JobDays), Floor: d.cfg.Keep.FreeMiB << 20,
 	})
 	if err != nil {
 		return err
@@ -191,7 +197,10 @@ func (d *jobd) open() (err error) {
 	if err = d.makeTables(); err != nil {
 		return err
 	}
-	return d.recover()
+	if err = d.recover(); err != nil {
+		return err
+	}
+	return d.begin()
 }
 
 // makeTables makes the tables, each on the one below.
@@ -230,6 +239,7 @@ func (d *jobd) close() {
 func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return named("loop", d.loop(ctx)) })
+	g.Go(func() error { return named("checkpoints", d.checkpoints(ctx)) })
 	g.Go(func() error { return named("login socket", open.login.Serve(ctx, d)) })
 	g.Go(func() error { return named("api socket", open.api.Serve(ctx, d)) })
 	if open.scrape != nil {
@@ -263,4 +273,5 @@ func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-func (d *jobd) storePath() string { return filepath.Join(d.cfg.StateDir, "jobd.db") }
+func (d *jobd) storePath() string   { return filepath.Join(d.cfg.StateDir, "jobd.db") }
+func (d *jobd) journalPath() string { return filepath.Join(d.cfg.RunDir, "open.journal") }

@@ -25,8 +25,12 @@ func (d *jobd) carryOutEach(effects []job.Effect) {
 		switch e := e.(type) {
 		case *job.Record:
 			d.store.PutRecord(e)
-			d.left(e)
-			d.used = true
+			if !e.Partial {
+				d.left(e)
+				d.used = true
+			}
+		case job.Part:
+			d.store.PutPart(e)
 		case job.Opened:
 			d.opened(e.Saved)
 		case job.Changed:

@@ -45,6 +45,8 @@ func (d *jobd) loop(ctx context.Context) error {
 			err := d.drain()
 			d.table.SaveUsed()
 			d.removeCgroups()
+			d.closeGap(time.Now().Add(lossOver))
+			d.mark(job.Moment{Time: time.Now(), Kind: job.MomentStop})
 			return d.carryOut(err)
 		case _, ok := <-d.engine.Ready():
 			if !ok {
@@ -89,6 +91,7 @@ func (d *jobd) drain() error {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
 	d.trouble("events were lost", d.engine.Loss())
+	d.lookForLosses()
 	if time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
 		d.sweep()
 	}
@@ -119,7 +122,7 @@ func monotonic() int64 {
 
 // chores reports whether something waits for housekeeping.
 func (d *jobd) chores() bool {
-	return len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
+	return !d.losses.since.IsZero() || len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
 }
 
 func (d *jobd) keepHouse() {
@@ -127,6 +130,7 @@ func (d *jobd) keepHouse() {
 	d.lookForAudit()
 	d.sweep()
 	d.reserve()
+	d.closeGap(time.Now())
 	if d.used && time.Since(d.saved) > saveUsed {
 		d.used, d.saved = false, time.Now()
 		d.table.SaveUsed()

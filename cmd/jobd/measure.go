@@ -70,7 +70,7 @@ func spentOf(in *job.Info) spending {
 }
 
 // measure takes the snapshot for one scrape.
-func (d *jobd) measure() metrics.Snapshot {
+func (d *jobd) measure() (metrics.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s := metrics.Snapshot{
@@ -90,13 +90,12 @@ func (d *jobd) measure() metrics.Snapshot {
 		return nil
 	})
 	if err != nil {
-		d.log.Error("cannot answer a scrape", "error", err)
-		return metrics.Snapshot{Version: version}
+		return s, err
 	}
 	d.measureJobs(&s, open, spent)
 	d.measureStore(&s)
 	d.api.measure(&s)
-	return s
+	return s, nil
 }
 
 func (d *jobd) measureModel(s *metrics.Snapshot) {

@@ -3,23 +3,83 @@ package main
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/report"
 )
 
 // window is how many records are held at a time to put them in order. The books have them in the order in which they were
 // committed, a second at a time, and a user can have millions.
 const window = 8192
 
+// sortMost is how many records are put in another order than that of time without a limit: they are held in memory.
+const sortMost = 100_000
+
 // procs gives the records of processes that have gone, newest first: of one job, or of all that the peer may see.
 func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	wanted, err := d.wanted(ctx, peer, req)
+	if err != nil {
+		return nil, err
+	}
+	if req.Sort != "" && req.Sort != "ended" {
+		return d.procsBy(wanted, req)
+	}
+	return control.Processes(func(yield func(job.Process) bool) error {
+		o := ordered{limit: req.Limit, yield: yield}
+		for r, err := range wanted {
+			if err != nil {
+				return err
+			}
+			if !r.Partial && !o.add(r) {
+				return nil
+			}
+		}
+		o.flush(len(o.held))
+		return nil
+	}), nil
+}
+
+// procsBy gives them in another order.
+func (d *jobd) procsBy(wanted iter.Seq2[*job.Record, error], req control.Request) (any, error) {
+	order, err := report.RecordOrder(req.Sort)
+	if err != nil {
+		return nil, control.Errorf(control.BadRequest, "%s", err)
+	}
+	top := report.NewTop(cmp.Or(req.Limit, sortMost+1), order)
+	for r, err := range wanted {
+		if err != nil {
+			return nil, err
+		}
+		if !r.Partial {
+			top.Add(r)
+		}
+	}
+	list := top.List()
+	if req.Limit == 0 && len(list) > sortMost {
+		return nil, control.Errorf(control.BadRequest, "more than %d records are asked for: sorting that many takes a limit", sortMost)
+	}
+	out := make([]job.Process, len(list))
+	for i, r := range list {
+		out[i] = r.Process()
+	}
+	return out, nil
+}
+
+// wanted yields the records that a request is about and that the peer may see, about newest first, those of open jobs'
+// checkpoints too. Its error says that the request cannot be answered; those that it yields, that the books cannot be read.
+func (d *jobd) wanted(ctx context.Context, peer control.Peer, req control.Request) (iter.Seq2[*job.Record, error], error) {
+	m, err := matcher(req)
+	if err != nil {
+		return nil, err
+	}
 	if err := d.flush(ctx); err != nil {
 		return nil, err
 	}
-	from := d.store.AllRecords(req.Since, req.Until)
+	from := d.store.AllRecords(req.Since, time.Time{}) // what began before the end may have ended after it
 	if req.Job != "" {
 		jid, err := d.find(ctx, peer, control.Anyone, req.Job)
 		if err != nil {
@@ -27,23 +87,45 @@ func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request
 		}
 		from = d.store.Records(jid)
 	}
-	return control.Processes(func(yield func(job.Process) bool) error {
-		o := ordered{limit: req.Limit, yield: yield}
-		known := make(owners)
+	all := jobsDoNotMatter(req) && (d.cfg.Visibility == "all" || trusted(peer))
+	known := make(owners)
+	return func(yield func(*job.Record, error) bool) {
 		for r, err := range from {
 			if err == nil {
 				err = ctx.Err() // nobody waits for the rest
 			}
 			if err != nil {
-				return err
+				yield(nil, control.Errorf(control.Internal, "cannot read the books: %s", err))
+				return
 			}
-			if inTime(req, r) && d.wantRecord(ctx, peer, req, r, known) && !o.add(r) {
-				return nil
+			if !m.Record(r) {
+				continue
+			}
+			if all || d.owned(ctx, peer, m, r.JID, known) {
+				if !yield(r, nil) {
+					return
+				}
 			}
 		}
-		o.flush(len(o.held))
-		return nil
-	}), nil
+	}, nil
+}
+
+// jobsDoNotMatter reports whether a request says nothing of the jobs that records belong to.
+func jobsDoNotMatter(req control.Request) bool {
+	return req.User == "" && req.Service == "" && req.RHost == "" && len(req.Tag) == 0
+}
+
+// matcher makes a request's conditions ready.
+func matcher(req control.Request) (*report.Matcher, error) {
+	m, err := report.Filter{
+		User: req.User, UID: req.UID, GID: req.GID, Command: req.Command, Exe: req.Exe, Service: req.Service, RHost: req.RHost,
+		PID: req.PID, Tag: req.Tag, Since: req.Since, Until: req.Until,
+		MinCPU: req.MinCPU, MinRSS: req.MinRSS, MinIO: req.MinIO, Exit: req.Exit,
+	}.Compile()
+	if err != nil {
+		return nil, control.Errorf(control.BadRequest, "%s", err)
+	}
+	return m, nil
 }
 
 // ordered hands records on, newest first as far as a window reaches.
@@ -74,28 +156,24 @@ func (o *ordered) flush(n int) {
 	o.held = slices.Delete(o.held, 0, n)
 }
 
-func inTime(req control.Request, r *job.Record) bool {
-	return (req.Since.IsZero() || r.End >= req.Since.UnixNano()) && (req.Until.IsZero() || r.End < req.Until.UnixNano())
+// owners remembers the jobs that records belong to: there are many records and few jobs.
+type owners map[job.JID]owner
+
+type owner struct {
+	info   job.Info
+	wanted bool
 }
 
-// owners remembers whose jobs are: there are many records and few jobs.
-type owners map[job.JID]job.Info
-
-// wantRecord reports whether a record is of a job that the peer may see, and that the request is about.
-func (d *jobd) wantRecord(ctx context.Context, peer control.Peer, req control.Request, r *job.Record, known owners) bool {
-	if req.User == "" && req.UID == nil && (d.cfg.Visibility == "all" || trusted(peer)) {
-		return true
-	}
-	in, ok := known[r.JID]
+// owned reports whether a record is of a job that the peer may see, and that the request is about. One whose job is on no
+// book is root's alone to see.
+func (d *jobd) owned(ctx context.Context, peer control.Peer, m *report.Matcher, jid job.JID, known owners) bool {
+	o, ok := known[jid]
 	if !ok {
-		var err error
-		in, err = d.info(ctx, peer, control.JobRef(r.JID.String()))
-		if err != nil {
-			in = job.Info{} // its job is on no book: root's alone to see
-		}
-		known[r.JID] = in
+		in, err := d.info(ctx, peer, control.JobRef(jid.String()))
+		o = owner{in, err == nil && d.sees(peer, in.UID) && m.JobOf(&in)}
+		known[jid] = o
 	}
-	return in.JID != 0 && d.sees(peer, in.UID) && wantUser(in, req)
+	return o.wanted
 }
 
 // flushMost is how long a question waits for the books to take in what has just happened.

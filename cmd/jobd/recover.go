@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -63,15 +62,26 @@ func (d *jobd) meterAnew() error {
 // restore puts one job back into the table, member by member.
 func (d *jobd) restore(s job.Saved, f kernel.Found) error {
 	var since []*job.Record
-	for r, err := range d.store.Records(s.JID) {
-		if err != nil {
+	parts := make(map[int32][]*job.Record) // of those that may live, by pid
+	gone := make(map[int32]bool)
+	for r, err := range d.store.Records(s.JID) { // newest first
+		switch {
+		case err != nil:
 			d.log.Warn("cannot read a record of an open job", "jid", s.JID, "error", err)
-		} else if r.End > s.AsOf {
-			since = append(since, r)
+		case r.Partial && !gone[r.PID]:
+			parts[r.PID] = append(parts[r.PID], r)
+		case !r.Partial:
+			gone[r.PID] = true
+			if r.End > s.AsOf {
+				since = append(since, r)
+			}
 		}
 	}
 	if err := d.table.Restore(s, f.POE, f.Members, since); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
+	}
+	for _, id := range f.Members {
+		d.table.Resume(id, parts[id.PID])
 	}
 	if len(f.Members) > 0 {
 		d.borrow(s)
@@ -82,7 +92,7 @@ func (d *jobd) restore(s job.Saved, f kernel.Found) error {
 
 // lastOpen gives the jobs that were open when jobd stopped, the newest word on each.
 func (d *jobd) lastOpen() ([]job.Saved, error) {
-	journal, replayed, err := store.OpenJournal(filepath.Join(d.cfg.RunDir, "open.journal"))
+	journal, replayed, err := store.OpenJournal(d.journalPath())
 	if err != nil {
 		return nil, err
 	}

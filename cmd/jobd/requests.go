@@ -36,6 +36,12 @@ func (d *jobd) answer(ctx context.Context, peer control.Peer, access control.Acc
 		return d.history(ctx, peer, req)
 	case control.Procs:
 		return d.procs(ctx, peer, req)
+	case control.Report:
+		return d.report(ctx, peer, req)
+	case control.Moments:
+		return d.moments(ctx, req)
+	case control.DB:
+		return d.db(ctx, peer, req)
 	case control.Tag:
 		return d.tag(ctx, peer, access, req)
 	default:

@@ -52,6 +52,7 @@ func (d *jobd) sample() {
 func (d *jobd) finalCPU(s *job.Saved) {
 	b := d.borrowed[s.JID]
 	delete(d.borrowed, s.JID)
+	d.setPeak(&s.Info, s.Placement)
 	if s.Placement.BaseCPU == nil || s.EndReason == job.EndBoot {
 		return
 	}
@@ -64,5 +65,12 @@ func (d *jobd) finalCPU(s *job.Saved) {
 		s.Estimated = true
 	default:
 		s.Estimated = true
+	}
+}
+
+// setPeak puts in the most memory that a job held, where its cgroup can say.
+func (d *jobd) setPeak(in *job.Info, p job.Placement) {
+	if peak, ok := kernel.PeakMemory(d.cgroups, p); ok {
+		in.PeakMemory = &peak
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/report"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -112,6 +114,7 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 		if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok {
 			setCgroupCPU(&in, cpu)
 		}
+		d.setPeak(&in, g[i].placement)
 		out[i] = in
 	}
 	return out, nil
@@ -119,8 +122,11 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 
 // list gives the open jobs, newest first, and with all the ended ones behind them.
 func (d *jobd) list(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
-	want := func(in job.Info) bool { return d.sees(peer, in.UID) && wantUser(in, req) }
-	g, err := d.look(ctx, want)
+	m, err := matcher(req)
+	if err != nil {
+		return nil, err
+	}
+	g, err := d.look(ctx, func(in job.Info) bool { return d.sees(peer, in.UID) && m.JobOf(&in) })
 	if err != nil {
 		return nil, err
 	}
@@ -128,18 +134,33 @@ func (d *jobd) list(ctx context.Context, peer control.Peer, req control.Request)
 	if err != nil {
 		return nil, err
 	}
+	open := make(map[job.JID]bool)
+	for _, in := range out {
+		open[in.JID] = true
+	}
+	out = slices.DeleteFunc(out, func(in job.Info) bool { return !m.Job(&in) })
 	if req.All {
-		open := make(map[job.JID]bool)
-		for _, in := range out {
-			open[in.JID] = true
-		}
-		ended, err := d.endedJobs(req, func(in job.Info) bool { return want(in) && !open[in.JID] })
+		ended, err := d.endedJobs(req, func(in *job.Info) bool { return !open[in.JID] && d.sees(peer, in.UID) && m.Job(in) })
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, ended...)
 	}
+	if req.Sort != "" {
+		if err := sortJobs(out, req.Sort); err != nil {
+			return nil, err
+		}
+	}
 	return cut(out, req.Limit), nil
+}
+
+func sortJobs(list []job.Info, by string) error {
+	order, err := report.JobOrder(by, time.Now())
+	if err != nil {
+		return control.Errorf(control.BadRequest, "%s", err)
+	}
+	report.Sort(list, order)
+	return nil
 }
 
 func cut[T any](list []T, limit int) []T {
@@ -152,32 +173,26 @@ func cut[T any](list []T, limit int) []T {
 	return list
 }
 
-func wantUser(in job.Info, req control.Request) bool {
-	return (req.User == "" || in.User == req.User) && (req.UID == nil || in.UID == *req.UID)
-}
-
-// endedJobs reads the books, newest first, and what is on its way there.
-func (d *jobd) endedJobs(req control.Request, want func(job.Info) bool) ([]job.Info, error) {
-	inTime := func(in job.Info) bool {
-		return (req.Since.IsZero() || !in.Ended.Before(req.Since)) && (req.Until.IsZero() || in.Ended.Before(req.Until))
-	}
+// endedJobs reads the books, newest first, and what is on its way there. Without another order, Limit is enough.
+func (d *jobd) endedJobs(req control.Request, want func(*job.Info) bool) ([]job.Info, error) {
 	out := []job.Info{}
 	have := make(map[job.JID]bool)
 	for _, s := range slices.Backward(d.store.Waiting()) {
-		if s.State == job.Ended && want(s.Info) && inTime(s.Info) {
+		if s.State == job.Ended && want(&s.Info) {
 			out = append(out, s.Info)
 			have[s.JID] = true
 		}
 	}
 	slices.SortFunc(out, func(a, b job.Info) int { return b.Ended.Compare(*a.Ended) })
-	for s, err := range d.store.Ended(req.Since, req.Until) {
+	enough := req.Limit > 0 && (req.Sort == "" || req.Sort == "ended")
+	for s, err := range d.store.Ended(req.Since, time.Time{}) {
 		if err != nil {
 			return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
 		}
-		if req.Limit > 0 && len(out) >= req.Limit {
+		if enough && len(out) >= req.Limit {
 			break
 		}
-		if !have[s.JID] && want(s.Info) {
+		if !have[s.JID] && want(&s.Info) {
 			out = append(out, s.Info)
 		}
 	}
@@ -185,7 +200,14 @@ func (d *jobd) endedJobs(req control.Request, want func(job.Info) bool) ([]job.I
 }
 
 func (d *jobd) history(_ context.Context, peer control.Peer, req control.Request) (any, error) {
-	out, err := d.endedJobs(req, func(in job.Info) bool { return d.sees(peer, in.UID) && wantUser(in, req) })
+	m, err := matcher(req)
+	if err != nil {
+		return nil, err
+	}
+	out, err := d.endedJobs(req, func(in *job.Info) bool { return d.sees(peer, in.UID) && m.Job(in) })
+	if err == nil && req.Sort != "" {
+		err = sortJobs(out, req.Sort)
+	}
 	return cut(out, req.Limit), err
 }
 

@@ -23,6 +23,7 @@ type host struct {
 	dir     string
 	metrics string   // host:port
 	args    []string // beside the directories
+	env     []string // of jobd, beside the test's own
 	token   string   // in the environment of what the test starts
 	mayLose bool     // events may be lost, and jobd's log may have errors
 
@@ -77,7 +78,7 @@ func (h *host) flags() []string {
 func (h *host) start() {
 	h.t.Helper()
 	h.cmd = exec.Command(built.jobd, h.flags()...)
-	h.cmd.Stderr = h.log
+	h.cmd.Stderr, h.cmd.Env = h.log, append(os.Environ(), h.env...)
 	must(h.t, h.cmd.Start())
 	h.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(h.cmd, h.exited)

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// checkpointLook is how long jobd sleeps at most before it looks whether the day is over: the clock may have been set.
+const checkpointLook = time.Hour
+
+// checkpoints has every open job written down at each midnight of the host's own time, so that a report finds use on the
+// day on which it was used. A midnight that jobd was not there for is made good at once.
+func (d *jobd) checkpoints(ctx context.Context) error {
+	last := d.whole // when the books ended at the last stop
+	if last.IsZero() {
+		last = d.started
+	}
+	for {
+		now := time.Now()
+		if midnight := startOfDay(now); midnight.After(last) {
+			at := midnight
+			if d.started.After(midnight) {
+				at = now // it was not there at midnight
+			}
+			if err := d.checkpoint(ctx, at); err != nil && ctx.Err() == nil {
+				d.log.Error("cannot write a checkpoint", "error", err)
+			}
+			last = now
+		}
+		t := time.NewTimer(min(time.Until(startOfDay(now.AddDate(0, 0, 1))), checkpointLook))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		}
+	}
+}
+
+func startOfDay(t time.Time) time.Time {
+	y, m, day := t.Date()
+	return time.Date(y, m, day, 0, 0, 0, 0, t.Location())
+}
+
+// checkpoint writes down what the members of every open job have used by now, said to be at. /proc is read outside of the
+// loop, a job at a time.
+func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
+	jobs, err := d.look(ctx, func(job.Info) bool { return true })
+	if err != nil {
+		return err
+	}
+	for _, g := range jobs {
+		err := d.inOpenJob(ctx, g, func(live map[watch.ID]*watch.Usage, charged *int64) error {
+			return d.table.Checkpoint(g.info.JID, at.UnixNano(), live, charged)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inOpenJob reads what the members of a job have used, and does something with it in the loop. A job that has ended by
+// then is passed over: its members are on the books.
+func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
+	live := make(map[watch.ID]*watch.Usage, len(g.members))
+	for _, id := range g.members {
+		live[id] = soFar(id.PID)
+	}
+	return d.do(ctx, func() error {
+		if _, err := d.table.Job(g.info.JID); err != nil {
+			return nil
+		}
+		var charged *int64
+		if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
+			charged = &cpu.Total
+		}
+		return f(live, charged)
+	})
+}
+
+// soFar reads what a process has used, its CPU as its exit record will have it; nil where it has gone.
+func soFar(pid int32) *watch.Usage {
+	u, st, err := kernel.Proc.LiveUsage(pid)
+	if err != nil {
+		return nil
+	}
+	u.CPU = kernel.Proc.Spent(pid).CPU
+	_, age := kernel.StartTime(st)
+	u.Elapsed = age.Nanoseconds()
+	return u
+}

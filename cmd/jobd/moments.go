@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// lastWritten is when the newest of some files was written; zero where there is none.
+func lastWritten(paths ...string) (last time.Time, err error) {
+	for _, p := range paths {
+		st, err := os.Stat(p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return last, err
+		case st.ModTime().After(last):
+			last = st.ModTime()
+		}
+	}
+	return last, nil
+}
+
+// begin notes in the books that jobd has been started, and for how long it was not there.
+func (d *jobd) begin() error {
+	past, err := d.store.Moments(time.Time{}, time.Time{})
+	if err != nil {
+		return fmt.Errorf("cannot read the marks of time: %w", err)
+	}
+	rebooted := d.store.LastBoot() != "" && d.store.LastBoot() != d.boot
+	missing := d.started // what jobd missed ends here
+	if rebooted {
+		missing = bootTime()
+		d.mark(job.Moment{Time: missing, Kind: job.MomentBoot})
+	}
+	if !d.whole.IsZero() && !(rebooted && inOrder(past, d.whole)) && d.whole.Before(missing) {
+		d.mark(job.Moment{Time: missing, Since: &d.whole, Kind: job.MomentGap, Text: "jobd was not running"})
+	}
+	setup := job.Text(d.cfg.summary())
+	if old, ok := lastOf(past, job.MomentStart); ok && old.Text != setup {
+		d.mark(job.Moment{Time: d.started, Kind: job.MomentConfig, Text: setup})
+	}
+	d.mark(job.Moment{Time: d.started, Kind: job.MomentStart, Text: setup})
+	return nil
+}
+
+func (d *jobd) mark(m job.Moment) {
+	m.BootID, m.Time = job.Text(d.boot), m.Time.UTC()
+	d.store.PutMoment(m)
+}
+
+// inOrder reports whether jobd was stopped, not killed, when the books ended.
+func inOrder(past []job.Moment, ended time.Time) bool {
+	stop, ok := lastOf(past, job.MomentStop)
+	if !ok || stop.Time.Before(ended.Add(-time.Minute)) {
+		return false
+	}
+	start, ok := lastOf(past, job.MomentStart)
+	return !ok || start.Time.Before(stop.Time)
+}
+
+func lastOf(past []job.Moment, kind job.MomentKind) (job.Moment, bool) {
+	for _, m := range slices.Backward(past) {
+		if m.Kind == kind {
+			return m, true
+		}
+	}
+	return job.Moment{}, false
+}
+
+func bootTime() time.Time {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail for this clock
+	return time.Now().Add(-time.Duration(ts.Nano()))
+}
+
+// losses is a time in which the kernel dropped something, while it lasts.
+type losses struct {
+	since, last     time.Time // zero: nothing is being lost
+	events, records uint64    // the engine's counts when it was looked at last …
+	before          struct{ events, records uint64 }
+	looked          time.Time // … and when that was
+}
+
+// lossOver is how long nothing may have been lost for a gap to be over.
+const lossOver = time.Second
+
+// lookForLosses runs after each drain.
+func (d *jobd) lookForLosses() {
+	c, now, l := d.engine.Counts(), time.Now(), &d.losses
+	events, records := c.Lost, c.RecordsLost+c.RecordsMissed
+	if events > l.events || records > l.records {
+		if l.since.IsZero() {
+			l.since = l.looked
+			l.before.events, l.before.records = l.events, l.records
+			if l.since.IsZero() {
+				l.since = d.started
+			}
+		}
+		l.last = now
+	}
+	l.events, l.records, l.looked = events, records, now
+}
+
+// closeGap writes a gap down when it is over.
+func (d *jobd) closeGap(now time.Time) {
+	l := &d.losses
+	if l.since.IsZero() || now.Sub(l.last) < lossOver {
+		return
+	}
+	events, records, since := l.events-l.before.events, l.records-l.before.records, l.since.UTC()
+	d.mark(job.Moment{
+		Time: l.last, Since: &since, Kind: job.MomentGap, Text: "the kernel dropped what jobd should have heard",
+		Events: &events, Records: &records,
+	})
+	l.since = time.Time{}
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/report"
+	"github.com/jobd-project/jobd/job/watch"
+	"github.com/jobd-project/jobd/store"
+)
+
+// accountant makes one report.
+type accountant struct {
+	d     *jobd
+	peer  control.Peer
+	req   control.Request
+	match *report.Matcher
+	sheet *report.Sheet
+	jid   job.JID // the only job that it is about; 0: all
+	parts map[job.JID]int64
+	known owners
+	// ofProcesses: something is said of processes alone, so that what no record holds is not asked about.
+	ofProcesses bool
+	billed      bool
+}
+
+// report adds up what was used in a period, by whom or what.
+func (d *jobd) report(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	a, err := d.accountant(ctx, peer, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	kept, any, err := d.store.OldestRecord()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	steps := []func(context.Context) error{a.addParts, func(ctx context.Context) error { return a.addJobs(ctx, kept, any) }, a.addRecords}
+	if req.IncludeOpen {
+		steps = append(steps, a.addOpen)
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	rep := a.sheet.Report()
+	rep.IncludeOpen = req.IncludeOpen
+	if any && req.Since.Before(kept) && d.pruned(kept) {
+		rep.KeptSince = &kept
+	}
+	if rep.Gaps, err = d.gapsIn(req); err != nil {
+		return nil, err
+	}
+	return rep, nil
+}
+
+func unreadable(err error) error {
+	return control.Errorf(control.Internal, "cannot read the books: %s", err)
+}
+
+func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Request) (*accountant, error) {
+	a := &accountant{d: d, peer: peer, req: req, parts: make(map[job.JID]int64), known: make(owners)}
+	a.ofProcesses = req.Command != "" || req.Exe != "" || req.PID != 0 || req.UID != nil || req.GID != nil || req.Exit != "" ||
+		req.MinCPU+req.MinRSS+req.MinIO > 0
+	timeless := req
+	timeless.Since, timeless.Until = time.Time{}, time.Time{} // the sheet sees to the time
+	var err error
+	if a.match, err = matcher(timeless); err != nil {
+		return nil, err
+	}
+	pricer, err := d.cfg.Billing.Compile(time.Local)
+	if err != nil {
+		return nil, err
+	}
+	a.billed = pricer != nil
+	by := req.By
+	if by == "" {
+		by = "user"
+	}
+	a.sheet, err = report.New(by, report.Options{
+		From: req.Since, To: req.Until, Location: time.Local, Billing: &d.cfg.Billing, Limit: req.Limit,
+	})
+	if err != nil {
+		return nil, control.Errorf(control.BadRequest, "%s", err)
+	}
+	if req.Job != "" {
+		a.jid, err = d.find(ctx, peer, control.Anyone, req.Job)
+	}
+	return a, err
+}
+
+// of gives the job of a use, nil where nobody knows it; false: it is not to be counted.
+func (a *accountant) of(ctx context.Context, jid job.JID) (*job.Info, bool) {
+	if a.jid != 0 && jid != a.jid {
+		return nil, false
+	}
+	o, ok := a.known[jid]
+	if !ok {
+		in, err := a.d.info(ctx, a.peer, control.JobRef(jid.String()))
+		o.info = in
+		switch {
+		case err == nil:
+			o.wanted = a.d.sees(a.peer, in.UID) && a.match.JobOf(&in)
+		default: // its job is on no book: root's alone to see
+			o.wanted = jobsDoNotMatter(a.req) && trusted(a.peer)
+		}
+		a.known[jid] = o
+	}
+	if o.info.JID == 0 {
+		return nil, o.wanted
+	}
+	return &o.info, o.wanted
+}
+
+// addParts counts what checkpoints found on no record, and notes it of jobs that have ended since.
+func (a *accountant) addParts(ctx context.Context) error {
+	for p, err := range a.d.store.Parts(a.req.Since, time.Time{}) {
+		if err != nil {
+			return unreadable(err)
+		}
+		if in, ok := a.of(ctx, p.JID); ok && !a.ofProcesses {
+			a.sheet.Part(p, in)
+		}
+	}
+	return ctx.Err()
+}
+
+// addJobs counts the jobs that ended, and what of their CPU is on no record. Of those that ended before the records that
+// are kept begin, the totals are all there is.
+func (a *accountant) addJobs(ctx context.Context, kept time.Time, any bool) error {
+	if a.ofProcesses {
+		return nil
+	}
+	want := func(in *job.Info) bool {
+		return (a.jid == 0 || in.JID == a.jid) && a.d.sees(a.peer, in.UID) && a.match.JobOf(in)
+	}
+	for s, err := range a.d.store.EndedJobs(a.req.Since, time.Time{}, want) {
+		switch {
+		case err != nil:
+			return unreadable(err)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case any && s.Ended != nil && s.Ended.Before(kept):
+			a.sheet.Whole(&s.Info)
+		default:
+			a.sheet.Job(&s.Info, s.Parted)
+		}
+		a.known[s.JID] = owner{s.Info, true}
+	}
+	return nil
+}
+
+// addRecords counts what processes used.
+func (a *accountant) addRecords(ctx context.Context) error {
+	q := store.Query{From: a.req.Since, Fields: a.fields()}
+	if !a.req.Until.IsZero() {
+		q.To = a.req.Until.Add(1) // what ends with a period is in it
+	}
+	if a.jid != 0 {
+		q.Jobs = []job.JID{a.jid}
+	}
+	n := 0
+	err := a.d.store.Scan(q, func(r *job.Record) bool {
+		if n++; n%4096 == 0 && ctx.Err() != nil {
+			return false
+		}
+		if !a.match.Record(r) {
+			return true
+		}
+		if in, ok := a.of(ctx, r.JID); ok {
+			a.sheet.Record(r, in)
+		}
+		return true
+	})
+	if err != nil {
+		return unreadable(err)
+	}
+	return ctx.Err()
+}
+
+// fields is what of a record the report and its conditions look at: what is left alone need not be unpacked.
+func (a *accountant) fields() store.Fields {
+	f := store.FieldCPU | store.FieldMemory | store.FieldIO | store.FieldEarlier
+	for _, more := range []struct {
+		when bool
+		what store.Fields
+	}{
+		{a.req.By == "command" || a.req.Command != "", store.FieldComm},
+		{a.req.UID != nil || a.req.GID != nil, store.FieldIDs},
+		{a.req.Exe != "", store.FieldExe | store.FieldExecs},
+		{a.req.Exit != "", store.FieldStatus},
+		{a.billed, store.FieldRest},
+	} {
+		if more.when {
+			f |= more.what
+		}
+	}
+	return f
+}
+
+// addOpen counts what lives: what was used since the last checkpoint, as far as can be told now.
+func (a *accountant) addOpen(ctx context.Context) error {
+	jobs, err := a.d.look(ctx, func(in job.Info) bool {
+		return (a.jid == 0 || in.JID == a.jid) && a.d.sees(a.peer, in.UID) && a.match.JobOf(&in)
+	})
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, g := range jobs {
+		var recs map[watch.ID]*job.Record
+		var part job.Part
+		err := a.d.inOpenJob(ctx, g, func(live map[watch.ID]*watch.Usage, charged *int64) (err error) {
+			recs, part, err = a.d.table.Since(g.info.JID, now.UnixNano(), live, charged)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range recs {
+			if a.match.Record(r) {
+				a.sheet.Live(r, &g.info)
+			}
+		}
+		if !a.ofProcesses {
+			a.sheet.Part(part, &g.info)
+		}
+	}
+	return nil
+}
+
+// pruned reports whether records from before a moment were dropped.
+func (d *jobd) pruned(kept time.Time) bool {
+	past, err := d.store.Moments(time.Time{}, time.Time{})
+	if err != nil {
+		return true
+	}
+	_, ok := lastOf(past, job.MomentDropped)
+	return ok
+}
+
+// gapsIn gives the gaps in the time that a request is about.
+func (d *jobd) gapsIn(req control.Request) ([]job.Moment, error) {
+	all, err := d.store.Moments(req.Since, req.Until)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	gaps := []job.Moment{}
+	for _, m := range all {
+		if m.Kind == job.MomentGap {
+			gaps = append(gaps, m)
+		}
+	}
+	return gaps, nil
+}
+
+// moments gives the marks of time in the books. They are no secret: they say when jobd ran.
+func (d *jobd) moments(ctx context.Context, req control.Request) (any, error) {
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	all, err := d.store.Moments(req.Since, req.Until)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if all == nil {
+		all = []job.Moment{}
+	}
+	return all, nil
+}
