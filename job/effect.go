@@ -47,6 +47,6 @@ type Known struct {
 type Saved struct {
 	Info
 	Placement Placement `json:"placement"`
-	AsOf      int64     `json:"as_of"` // Unix ns: records of members that ended later are not in the figures
+	AsOf      int64     `json:"as_of"`            // Unix ns: records of members that ended later are not in the figures
 	Parted    int64     `json:"parted,omitempty"` // ns of CPU that is in Parts already
 }

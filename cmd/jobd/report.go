@@ -19,8 +19,8 @@ type accountant struct {
 	match *report.Matcher
 	sheet *report.Sheet
 	jid   job.JID // the only job that it is about; 0: all
-	parts map[job.JID]int64
 	known owners
+	kept  time.Time // records from before are not kept; zero: all are
 	// ofProcesses: something is said of processes alone, so that what no record holds is not asked about.
 	ofProcesses bool
 	billed      bool
@@ -35,11 +35,10 @@ func (d *jobd) report(ctx context.Context, peer control.Peer, req control.Reques
 	if err := d.flush(ctx); err != nil {
 		return nil, err
 	}
-	kept, any, err := d.store.OldestRecord()
-	if err != nil {
+	if a.kept, err = d.store.RecordsFrom(); err != nil {
 		return nil, unreadable(err)
 	}
-	steps := []func(context.Context) error{a.addParts, func(ctx context.Context) error { return a.addJobs(ctx, kept, any) }, a.addRecords}
+	steps := []func(context.Context) error{a.addParts, a.addJobs, a.addRecords}
 	if req.IncludeOpen {
 		steps = append(steps, a.addOpen)
 	}
@@ -50,8 +49,8 @@ func (d *jobd) report(ctx context.Context, peer control.Peer, req control.Reques
 	}
 	rep := a.sheet.Report()
 	rep.IncludeOpen = req.IncludeOpen
-	if any && req.Since.Before(kept) && d.pruned(kept) {
-		rep.KeptSince = &kept
+	if req.Since.Before(a.kept) {
+		rep.KeptSince = &a.kept
 	}
 	if rep.Gaps, err = d.gapsIn(req); err != nil {
 		return nil, err
@@ -64,7 +63,7 @@ func unreadable(err error) error {
 }
 
 func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Request) (*accountant, error) {
-	a := &accountant{d: d, peer: peer, req: req, parts: make(map[job.JID]int64), known: make(owners)}
+	a := &accountant{d: d, peer: peer, req: req, known: make(owners)}
 	a.ofProcesses = req.Command != "" || req.Exe != "" || req.PID != 0 || req.UID != nil || req.GID != nil || req.Exit != "" ||
 		req.MinCPU+req.MinRSS+req.MinIO > 0
 	timeless := req
@@ -117,7 +116,7 @@ func (a *accountant) of(ctx context.Context, jid job.JID) (*job.Info, bool) {
 	return &o.info, o.wanted
 }
 
-// addParts counts what checkpoints found on no record, and notes it of jobs that have ended since.
+// addParts counts what checkpoints found on no record.
 func (a *accountant) addParts(ctx context.Context) error {
 	for p, err := range a.d.store.Parts(a.req.Since, time.Time{}) {
 		if err != nil {
@@ -132,7 +131,7 @@ func (a *accountant) addParts(ctx context.Context) error {
 
 // addJobs counts the jobs that ended, and what of their CPU is on no record. Of those that ended before the records that
 // are kept begin, the totals are all there is.
-func (a *accountant) addJobs(ctx context.Context, kept time.Time, any bool) error {
+func (a *accountant) addJobs(ctx context.Context) error {
 	if a.ofProcesses {
 		return nil
 	}
@@ -145,7 +144,7 @@ func (a *accountant) addJobs(ctx context.Context, kept time.Time, any bool) erro
 			return unreadable(err)
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case any && s.Ended != nil && s.Ended.Before(kept):
+		case s.Ended != nil && s.Ended.Before(a.kept):
 			a.sheet.Whole(&s.Info)
 		default:
 			a.sheet.Job(&s.Info, s.Parted)
@@ -232,16 +231,6 @@ func (a *accountant) addOpen(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// pruned reports whether records from before a moment were dropped.
-func (d *jobd) pruned(kept time.Time) bool {
-	past, err := d.store.Moments(time.Time{}, time.Time{})
-	if err != nil {
-		return true
-	}
-	_, ok := lastOf(past, job.MomentDropped)
-	return ok
 }
 
 // gapsIn gives the gaps in the time that a request is about.
