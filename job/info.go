@@ -155,6 +155,15 @@ type Process struct {
 	Flags      []string `json:"flags"`
 	State      Text     `json:"state"` // of a live one: the letter of /proc/PID/stat
 	Estimated  bool     `json:"estimated"`
+
+	Execs []ExecInfo `json:"execs"` // programs that it ran as a member, the first and the last ones; nil: not known
+}
+
+// ExecInfo is a program that a process ran.
+type ExecInfo struct {
+	Time time.Time `json:"time"`
+	Exe  Text      `json:"exe"`
+	Argv []string  `json:"argv"` // nil: not kept, or not known
 }
 
 // Balance is the proof that no process was counted twice or forgotten: Attached + Inherited + Adopted = Departed + Live.

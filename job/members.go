@@ -8,14 +8,14 @@ import (
 // fork: a child is born into its parent's job.
 func (t *Table) fork(child, parent *pnotify.Subscriber, e *watch.Event) pnotify.Answer {
 	p := parent.Data.(*member)
-	t.join(child, p.job, e.Mono, e.Inferred)
+	t.join(child, p, e.Mono, e.Inferred)
 	return pnotify.Keep
 }
 
 // exec: the first program that is run in a job by anybody but its POE gives the job its command.
-func (t *Table) exec(s *pnotify.Subscriber, _ *watch.Event) {
+func (t *Table) exec(s *pnotify.Subscriber, e *watch.Event) {
 	m := s.Data.(*member)
-	m.execs++
+	m.runs(e.Program, e.Mono)
 	if m.job.prime == (watch.ID{}) && (m.id != m.job.poe || m.born) {
 		m.job.prime = m.id
 	}
@@ -32,8 +32,10 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 		j.poeGone = true
 	}
 	if e == nil {
+		m.ends(t.mono, nil)
 		return // detached or moved: whoever did it says what becomes of the job
 	}
+	m.ends(e.Mono, nil)
 	used := m.before.Off(e.Usage)
 	j.departed.Add(used)
 	j.used = true
@@ -65,10 +67,15 @@ func endReason(j *entry, e *watch.Event) Text {
 	}
 }
 
-// join makes the process of s a member of j.
-func (t *Table) join(s *pnotify.Subscriber, j *entry, mono int64, inferred bool) {
+// join makes the process of s a member of its parent's job. One that was not seen being forked may have run another
+// program since.
+func (t *Table) join(s *pnotify.Subscriber, parent *member, mono int64, inferred bool) {
+	j := parent.job
 	m := t.newMember()
-	*m = member{id: s.Proc, job: j, since: mono, born: !inferred, guessed: inferred}
+	*m = member{id: s.Proc, job: j, since: mono, born: !inferred, guessed: inferred, ran: parent.ran}
+	if inferred {
+		m.ran = t.found(m.id)
+	}
 	s.Data = m
 	j.members[m.id] = m
 	j.TotalProcesses++
@@ -88,7 +95,7 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) err
 		return err
 	}
 	m := t.newMember()
-	*m = member{id: id, job: j, since: t.mono, guessed: adopted, before: before}
+	*m = member{id: id, job: j, since: t.mono, guessed: adopted, before: before, ran: t.found(id)}
 	s.Data = m
 	j.members[id] = m
 	j.TotalProcesses++

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"strings"
 	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
@@ -35,7 +36,7 @@ type Record struct {
 type Exec struct {
 	At   int64  // Unix ns
 	Exe  string // path; "": the process was gone, or had run another program, before it could be read
-	Args string // arguments, each ended by a NUL; "": not kept, or not known
+	Args string // arguments, each ended by a NUL, the first 4 KiB of them; "": not kept, or not known
 }
 
 // execsMost is how many programs of one process are kept: the first, and the last ones.
@@ -49,6 +50,7 @@ func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	r.JID, r.PID, r.End = m.job.JID, m.id.PID, t.at(e.Mono).UnixNano()
 	r.Status, r.Exited, r.Forked, r.Estimated = e.Value, e.Valid, m.born && m.execs == 0, m.guessed || e.Inferred
 	r.Earlier = m.earlier
+	r.Exe, r.Execs = m.exe(e.Mono), m.executed(e.Mono, r.End)
 	if used != nil {
 		r.Used, r.Usage = true, *used
 	}
@@ -88,11 +90,27 @@ func (r *Record) Process() Process {
 	if r.Forked {
 		p.Flags = append(p.Flags, "fork")
 	}
+	p.Exe, p.Execs = Text(r.Exe), r.execs()
 	if r.Used {
 		u := r.Usage
 		p.SetUsage(&u)
 	}
 	return p
+}
+
+// execs gives what was run; none for a process that never ran a program of its own, nil where that is not known.
+func (r *Record) execs() []ExecInfo {
+	if len(r.Execs) == 0 && !r.Forked {
+		return nil
+	}
+	out := make([]ExecInfo, len(r.Execs))
+	for i, x := range r.Execs {
+		out[i] = ExecInfo{Time: time.Unix(0, x.At).UTC(), Exe: Text(x.Exe)}
+		if x.Args != "" {
+			out[i].Argv = strings.Split(strings.TrimSuffix(x.Args, "\x00"), "\x00")
+		}
+	}
+	return out
 }
 
 // Flags of accounting, linux/acct.h.

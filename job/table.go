@@ -34,6 +34,9 @@ type Config struct {
 	HID    uint32
 	Host   string
 	BootID string
+	// Program says what a process runs now; nil where that is not known. It is asked about processes that become members
+	// otherwise than by being born into a job. Without it nothing is known of what they ran.
+	Program func(watch.ID) *watch.Program
 }
 
 // Table holds the open jobs and their members. It belongs to one loop.
@@ -73,9 +76,10 @@ type member struct {
 	job     *entry
 	since   int64 // CLOCK_MONOTONIC ns
 	execs   int
-	before  Spent // used before it became a member
-	born    bool  // forked into the job while it was watched, so since is its start
-	guessed bool  // not seen joining: found by a scan or settled by a witness
+	ran     *running // what it runs; nil: not known
+	before  Spent    // used before it became a member
+	born    bool     // forked into the job while it was watched, so since is its start
+	guessed bool     // not seen joining: found by a scan or settled by a witness
 
 	earlier *watch.Usage // what checkpoints have written down of it
 }

@@ -3,10 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/jobd-project/jobd/job"
 )
@@ -63,38 +64,66 @@ func BenchmarkPutRecordBesideCommits(b *testing.B) {
 	b.ReportMetric(float64(s.Stats().Dropped), "dropped")
 }
 
-func load(n int) []*job.Record {
-	rng := rand.New(rand.NewPCG(1, uint64(n)))
-	out := make([]*job.Record, n)
-	for i := range out {
-		out[i] = mixed(rng, i)
-	}
-	return out
-}
-
-// BenchmarkBlock is the writer's work for a record, without the disk.
-func BenchmarkBlock(b *testing.B) {
-	for _, n := range []int{16, 256, 4096} {
-		recs := load(n)
+// BenchmarkEncode is the writer's work for a record, without the disk.
+func BenchmarkEncode(b *testing.B) {
+	eachLoad(b, func(b *testing.B, recs []*job.Record) {
 		var enc encoder
 		v, _ := enc.encode(recs)
-		b.Run(fmt.Sprintf("encode/%d", n), func(b *testing.B) {
-			for b.Loop() {
-				v, _ = enc.encode(recs)
+		b.ReportAllocs()
+		for b.Loop() {
+			v, _ = enc.encode(recs)
+		}
+		b.ReportMetric(float64(len(v))/float64(len(recs)), "B/record")
+	})
+}
+
+// BenchmarkDecode is what a reader of all fields pays for a record.
+func BenchmarkDecode(b *testing.B) {
+	eachLoad(b, func(b *testing.B, recs []*job.Record) {
+		v, _ := new(encoder).encode(recs)
+		var dec decoder
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := dec.decode(v); err != nil {
+				b.Fatal(err)
 			}
-			perRecord(b, n)
-			b.ReportMetric(float64(len(v))/float64(n), "B/record")
-			b.ReportMetric(float64(len(enc.body))/float64(n), "raw-B/record")
-		})
-		b.Run(fmt.Sprintf("decode/%d", n), func(b *testing.B) {
-			var dec decoder
-			for b.Loop() {
-				if _, err := dec.decode(v); err != nil {
-					b.Fatal(err)
-				}
+		}
+	})
+}
+
+// byCommand is what a report by command needs of a record.
+const byCommand = FieldComm | FieldIDs | FieldCPU | FieldMemory | FieldIO | FieldEarlier
+
+// BenchmarkDecodePart is what a reader of some fields pays for a record.
+func BenchmarkDecodePart(b *testing.B) {
+	eachLoad(b, func(b *testing.B, recs []*job.Record) {
+		v, _ := new(encoder).encode(recs)
+		var dec decoder
+		var r job.Record
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := dec.begin(v, byCommand); err != nil {
+				b.Fatal(err)
 			}
-			perRecord(b, n)
-		})
+			for i := range dec.count {
+				dec.record(i, &r, byCommand)
+			}
+		}
+	})
+}
+
+func eachLoad(b *testing.B, f func(*testing.B, []*job.Record)) {
+	for _, c := range []struct {
+		name string
+		l    *loader
+	}{{"mixed", newLoader(busy, mixed)}, {"quiet", newLoader(quiet, mixed)}, {"storm", newLoader(busy, storm)}} {
+		for _, n := range []int{16, 128, 1024, 4096} {
+			recs := c.l.take(n)
+			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
+				f(b, recs)
+				perRecord(b, n)
+			})
+		}
 	}
 }
 
@@ -104,30 +133,99 @@ func perRecord(b *testing.B, n int) {
 
 // BenchmarkFile is a load with a commit for every so many records: time and bytes in the file for a record.
 func BenchmarkFile(b *testing.B) {
-	for _, c := range []struct{ records, commit int }{{50_000, 1}, {200_000, 100}, {400_000, 20_000}} {
-		b.Run(fmt.Sprintf("commit=%d", c.commit), func(b *testing.B) {
+	for _, c := range []struct {
+		name            string
+		records, commit int
+		gap             time.Duration
+	}{{"quiet", 600_000, 1, quiet}, {"between", 600_000, 100, 10 * time.Millisecond}, {"busy", 1_000_000, 20_000, busy}} {
+		b.Run(fmt.Sprintf("%s/commit=%d", c.name, c.commit), func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				s, err := Open(filepath.Join(b.TempDir(), "jobd.db"), Options{Now: day0, Delay: time.Hour, Batch: 1 << 30})
+				s, err := Open(filepath.Join(b.TempDir(), "jobd.db"), Options{Now: day0, Delay: time.Hour, Batch: 1 << 30, KeepRecords: -1})
 				if err != nil {
 					b.Fatal(err)
 				}
-				s.db.NoSync = true // the bytes are what counts here, and 50,000 commits
-				recs := load(c.records)
-				b.StartTimer()
-				for i, r := range recs {
-					if s.PutRecord(r); (i+1)%c.commit == 0 {
-						if err := s.Flush(context.Background()); err != nil {
-							b.Fatal(err)
-						}
+				s.db.NoSync = true // the bytes are what counts here, and 600,000 commits
+				l := newLoader(c.gap, mixed)
+				var size int64
+				for n := 0; n < c.records; n += c.commit {
+					recs := l.take(c.commit)
+					b.StartTimer()
+					for _, r := range recs {
+						s.PutRecord(r)
 					}
+					if err := s.Flush(context.Background()); err != nil {
+						b.Fatal(err)
+					}
+					b.StopTimer()
 				}
-				b.StopTimer()
-				b.ReportMetric(float64(s.Stats().FileSize)/float64(c.records), "B/record")
+				size = s.Stats().FileSize
+				blocks, open := blockBytes(b, s)
 				s.Close()
+				b.ReportMetric(float64(size)/float64(c.records), "B/record")
+				b.ReportMetric(float64(blocks)/float64(c.records), "block-B/record")
+				b.ReportMetric(float64(open), "open-B")
 				b.StartTimer()
 			}
 			perRecord(b, c.records)
+		})
+	}
+}
+
+// blockBytes is how many bytes the blocks take, and those of them that are open.
+func blockBytes(b *testing.B, s *Store) (all, open int) {
+	err := s.view(func(tx *bolt.Tx) error {
+		p := tx.Bucket([]byte("proc"))
+		return p.ForEachBucket(func(k []byte) error {
+			return p.Bucket(k).Bucket([]byte("blocks")).ForEach(func(k, v []byte) error {
+				if all += len(v); isOpenKey(k) {
+					open += len(v)
+				}
+				return nil
+			})
+		})
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return all, open
+}
+
+// BenchmarkScanMillion is what a report by command reads: a million records of a mixed load.
+func BenchmarkScanMillion(b *testing.B) {
+	const n = 1_000_000
+	s, err := Open(filepath.Join(b.TempDir(), "jobd.db"), Options{Now: day0, Delay: time.Hour, Batch: 1 << 30, KeepRecords: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	s.db.NoSync = true
+	l := newLoader(busy, mixed)
+	for range n / 20_000 {
+		for _, r := range l.take(20_000) {
+			s.PutRecord(r)
+		}
+		if err := s.Flush(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		fields Fields
+	}{{"command", byCommand}, {"all", 0}, {"comm", FieldComm}} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				cpu, seen := make(map[string]int64), 0
+				err := s.Scan(Query{Fields: c.fields}, func(r *job.Record) bool {
+					seen++
+					cpu[r.Usage.Comm] += r.Usage.CPU
+					return true
+				})
+				if err != nil || seen != n {
+					b.Fatal(seen, err)
+				}
+			}
+			perRecord(b, n)
 		})
 	}
 }

@@ -1,274 +1,276 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
-	"compress/flate"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
-	"io"
 	"slices"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/watch"
 )
 
 // A block is
 //
-//	version     1 byte: 1
-//	method      1 byte: 0 as it is, 1 deflate (RFC 1951)
+//	version     1 byte: 2
 //	checksum    4 bytes, big endian: CRC-32C of all bytes but these four
-//	header      varints: count, lowest JID, highest less lowest, first end, last less first, bytes of the body when unpacked
-//	body        the JIDs, the names, the columns
+//	header      varints: count, lowest JID, highest less lowest, first end, last less first
+//	JIDs        count, then each less the one before
+//	names       texts: of records and programs
+//	arguments   texts
+//	records     a table
+//	programs    a table: rows of the first record that ran some, then of the next …
+//	earlier     a table: a row for each record with bitEarlier
 //
-// so that its header can be read, to pass over it, without unpacking the body.
+// A table is its number of rows and, where that is not 0, its number of columns, then each column behind its length in
+// bytes: a reader unpacks those that it wants.
 const (
-	blockVersion = 1
-	methodPlain  = 0
-	methodFlate  = 1
-	sumEnd       = 6 // where the header begins
+	blockVersion = 2
+	sumEnd       = 5 // where the header begins
 
-	maxCount = 2 * blockSize // records that a reader accepts in a block
-	maxBody  = 8 << 20       // bytes that a reader unpacks: 2 KiB a record, where 250 are much
+	maxCount = 8192    // records that a reader accepts in a block
+	maxExecs = 1 << 20 // programs
 )
-
-// header is what a block says of itself.
-type header struct {
-	count       int
-	low, high   job.JID
-	first, last int64 // ends, Unix ns
-	body        int   // bytes when unpacked
-	method      byte
-	packed      []byte // the body as it stands
-}
 
 // encoder makes blocks. It keeps its buffers; the zero encoder is ready.
 type encoder struct {
-	rows  []row
-	body  []byte
-	jids  []job.JID
-	names []string
-	index map[string]int
-	out   bytes.Buffer
-	flate *flate.Writer
+	jids   []job.JID // in the order in which they come
+	sorted []job.JID
+	index  map[job.JID]uint32
+	seen   [256]struct {
+		jid job.JID
+		at  uint32 // its number and 1
+	}
+	names, args texts
+
+	rows    [rowsAtOnce]row
+	cells   []uint64 // the records' columns, one after the other
+	stride  int      // how far apart they begin
+	varies  row      // 0 where a column is the same in all rows
+	groups  groups
+	execs   [execColumns][]uint64
+	ran     groups // of execs
+	earlier [usageColumns][]uint64
+
+	packer packer
+	column []byte
+	body   []byte
 }
+
+// rowsAtOnce is how many records are turned into columns at a time: walks over all of them for each column would miss
+// the cache, and so would writing them one by one to far apart places.
+const rowsAtOnce = 8
 
 // encode makes one block of at least one record. The value is the caller's; the JIDs in it, ascending, are the encoder's.
 func (e *encoder) encode(recs []*job.Record) (value []byte, jids []job.JID) {
-	e.lists(recs)
-	e.body = e.body[:0]
+	e.reset(len(recs))
+	for at := 0; at < len(recs); at += rowsAtOnce {
+		e.take(recs[at:min(at+rowsAtOnce, len(recs))], at)
+	}
+	e.groups.njob, e.groups.nclass = len(e.jids), 2*len(e.names.list)
+	e.ran.njob, e.ran.nclass = e.groups.njob, e.groups.nclass
+
+	e.body = e.head(e.body[:0], recs)
 	e.body = binary.AppendUvarint(e.body, uint64(len(e.jids)))
-	for i, j := range e.jids {
-		if i > 0 {
-			j -= e.jids[i-1]
-		}
-		e.body = binary.AppendUvarint(e.body, uint64(j))
+	prev := job.JID(0)
+	for _, j := range e.jids {
+		e.body = binary.AppendVarint(e.body, int64(j-prev))
+		prev = j
 	}
-	e.body = binary.AppendUvarint(e.body, uint64(len(e.names)))
-	for _, n := range e.names {
-		e.body = append(binary.AppendUvarint(e.body, uint64(len(n))), n...)
-	}
-	e.body = binary.AppendUvarint(e.body, columns)
-	e.body = appendColumns(e.body, e.rows)
-	return e.pack(recs), e.jids
+	e.body = e.names.append(e.body)
+	e.body = e.args.append(e.body)
+	e.appendRecords(len(recs))
+	e.appendExecs()
+	e.appendEarlier()
+	binary.BigEndian.PutUint32(e.body[1:], checksum(e.body))
+	return slices.Clone(e.body), e.sorted
 }
 
-// lists fills the rows, and the lists that they point into.
-func (e *encoder) lists(recs []*job.Record) {
-	if e.index == nil {
-		e.index = make(map[string]int)
-	}
+func (e *encoder) reset(n int) {
+	e.names.reset()
+	e.args.reset()
+	e.jids = e.jids[:0]
 	clear(e.index)
-	e.jids, e.names = e.jids[:0], e.names[:0]
-	e.rows = slices.Grow(e.rows[:0], len(recs))[:len(recs)]
-	for i, r := range recs {
-		if i == 0 || r.JID != recs[i-1].JID {
-			e.jids = append(e.jids, r.JID)
-		}
-		n, ok := e.index[r.Usage.Comm]
-		if !ok {
-			n = len(e.names)
-			e.index[r.Usage.Comm] = n
-			e.names = append(e.names, r.Usage.Comm)
-		}
-		e.rows[i].set(r)
-		e.rows[i][colComm] = int64(n)
+	clear(e.seen[:])
+	e.stride = (n+rowsAtOnce-1)/rowsAtOnce*rowsAtOnce + rowsAtOnce // never a power of two: columns would share cache sets
+	e.cells = sized(e.cells, columns*e.stride)
+	e.varies = row{}
+	e.groups = groups{class: e.groups.class[:0], job: e.groups.job[:0]}
+	e.ran = groups{class: e.ran.class[:0], job: e.ran.job[:0]}
+	for c := range e.execs {
+		e.execs[c] = e.execs[c][:0]
 	}
-	slices.Sort(e.jids)
-	e.jids = slices.Compact(e.jids)
-	last, at := job.JID(0), -1
-	for i, r := range recs {
-		if at < 0 || r.JID != last {
-			last = r.JID
-			at, _ = slices.BinarySearch(e.jids, last)
-		}
-		e.rows[i][colJob] = int64(at)
+	for c := range e.earlier {
+		e.earlier[c] = e.earlier[c][:0]
 	}
 }
 
-func (e *encoder) pack(recs []*job.Record) []byte {
+// take puts up to rowsAtOnce records into the columns.
+func (e *encoder) take(recs []*job.Record, at int) {
+	for i, r := range recs {
+		w := &e.rows[i]
+		w.set(r)
+		j, comm := e.job(r.JID), e.names.add(r.Usage.Comm)
+		w[colJob], w[colUsage+useComm], w[colExe] = uint64(j), comm, e.names.add(r.Exe)
+		class := classOf(comm, w[colBits])
+		e.groups.job, e.groups.class = append(e.groups.job, j), append(e.groups.class, class)
+		if len(r.Execs) > 0 {
+			e.ranAll(r, j, class)
+		}
+		if r.Earlier != nil {
+			e.usedEarlier(r.Earlier, since(r))
+		}
+	}
+	for c := range columns {
+		cells := e.cells[c*e.stride+at:][:rowsAtOnce]
+		first, varies := e.cells[c*e.stride], e.varies[c]
+		if at == 0 {
+			first = e.rows[0][c]
+		}
+		for i := range recs {
+			v := e.rows[i][c]
+			cells[i] = v
+			varies |= v ^ first
+		}
+		e.varies[c] = varies
+	}
+}
+
+// classOf tells programs apart, by name, and those that a shell forked and did not replace.
+func classOf(comm, bits uint64) uint32 {
+	c := uint32(comm) * 2
+	if bits&bitForked != 0 {
+		c++
+	}
+	return c
+}
+
+// job gives the number of a JID.
+func (e *encoder) job(j job.JID) uint32 {
+	m := &e.seen[scattered(uint64(j))]
+	if m.at > 0 && m.jid == j {
+		return m.at - 1
+	}
+	at, ok := e.index[j]
+	if !ok {
+		if e.index == nil {
+			e.index = make(map[job.JID]uint32)
+		}
+		at = uint32(len(e.jids))
+		e.jids = append(e.jids, j)
+		e.index[j] = at
+	}
+	m.jid, m.at = j, at+1
+	return at
+}
+
+func (e *encoder) ranAll(r *job.Record, j, class uint32) {
+	at := began(r)
+	for i := range r.Execs {
+		x := &r.Execs[i]
+		e.execs[execAt] = append(e.execs[execAt], uint64(x.At-at))
+		e.execs[execExe] = append(e.execs[execExe], e.names.add(x.Exe))
+		e.execs[execArgs] = append(e.execs[execArgs], e.args.add(x.Args))
+		e.ran.job, e.ran.class = append(e.ran.job, j), append(e.ran.class, class)
+		at = x.At
+	}
+}
+
+func (e *encoder) usedEarlier(u *watch.Usage, since int64) {
+	var w usageRow
+	setUsage(&w, u, since)
+	w[useComm] = e.names.add(u.Comm)
+	for c, v := range w {
+		e.earlier[c] = append(e.earlier[c], v)
+	}
+}
+
+// head begins a block: all in front of the lists, the checksum still to be made.
+func (e *encoder) head(dst []byte, recs []*job.Record) []byte {
+	e.sorted = append(e.sorted[:0], e.jids...)
+	slices.Sort(e.sorted)
 	first, last := recs[0].End, recs[0].End
-	for _, r := range recs {
-		first, last = min(first, r.End), max(last, r.End)
+	for _, end := range e.cells[colEnd*e.stride:][:len(recs)] {
+		first, last = min(first, int64(end)), max(last, int64(end))
 	}
-	head := []byte{blockVersion, methodFlate, 0, 0, 0, 0}
-	head = binary.AppendUvarint(head, uint64(len(recs)))
-	head = binary.AppendUvarint(head, uint64(e.jids[0]))
-	head = binary.AppendUvarint(head, uint64(e.jids[len(e.jids)-1]-e.jids[0]))
-	head = binary.AppendVarint(head, first)
-	head = binary.AppendUvarint(head, uint64(last)-uint64(first))
-	head = binary.AppendUvarint(head, uint64(len(e.body)))
-	packed := e.deflate()
-	if len(packed) >= len(e.body) {
-		head[1], packed = methodPlain, e.body
-	}
-	v := append(head, packed...)
-	binary.BigEndian.PutUint32(v[2:], checksum(v))
-	return v
+	dst = append(dst, blockVersion, 0, 0, 0, 0)
+	dst = binary.AppendUvarint(dst, uint64(len(recs)))
+	dst = binary.AppendUvarint(dst, uint64(e.sorted[0]))
+	dst = binary.AppendUvarint(dst, uint64(e.sorted[len(e.sorted)-1]-e.sorted[0]))
+	dst = binary.AppendVarint(dst, first)
+	return binary.AppendUvarint(dst, uint64(last)-uint64(first))
 }
-
-// deflate packs the body. Nothing in it can fail: it writes to memory.
-func (e *encoder) deflate() []byte {
-	e.out.Reset()
-	if e.flate == nil {
-		e.flate, _ = flate.NewWriter(&e.out, packLevel)
-	} else {
-		e.flate.Reset(&e.out)
-	}
-	_, _ = e.flate.Write(e.body)
-	_ = e.flate.Close()
-	return e.out.Bytes()
-}
-
-// packLevel: the columns have taken out most of what repeats, so that more effort costs much and gains little.
-const packLevel = flate.BestSpeed
 
 func checksum(v []byte) uint32 {
 	t := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(v[:2], t), t, v[sumEnd:])
+	return crc32.Update(crc32.Checksum(v[:1], t), t, v[sumEnd:])
 }
 
-// readHeader reads what a block says of itself, without a look at its checksum.
-func readHeader(v []byte) (h header, err error) {
-	if len(v) < sumEnd || v[0] != blockVersion || v[1] > methodFlate {
-		return h, fmt.Errorf("unknown version or method: %w", errBlock)
-	}
-	r := reader{b: v[sumEnd:]}
-	count := r.uvarint()
-	h.low = job.JID(r.uvarint())
-	h.high = h.low + job.JID(r.uvarint())
-	h.first = r.varint()
-	h.last = int64(uint64(h.first) + r.uvarint())
-	body := r.uvarint()
-	switch {
-	case r.err != nil:
-		return h, r.err
-	case count == 0 || count > maxCount || body > maxBody:
-		return h, fmt.Errorf("%d records in %d bytes: %w", count, body, errBlock)
-	}
-	h.count, h.body, h.method, h.packed = int(count), int(body), v[1], r.b
-	return h, nil
-}
-
-// decoder reads blocks. It keeps its buffers; the zero decoder is ready.
-type decoder struct {
-	rows  []row
-	body  []byte
-	jids  []job.JID
-	names []string
-	in    bytes.Reader
-	flate io.ReadCloser
-}
-
-// decode gives the records of a block in the order in which they were encoded.
-func (d *decoder) decode(v []byte) ([]job.Record, error) {
-	h, err := readHeader(v)
-	if err != nil {
-		return nil, err
-	}
-	if binary.BigEndian.Uint32(v[2:]) != checksum(v) {
-		return nil, fmt.Errorf("its checksum is wrong: %w", errBlock)
-	}
-	body := h.packed
-	if h.method == methodFlate {
-		if body, err = d.inflate(h); err != nil {
-			return nil, err
+func (e *encoder) appendRecords(n int) {
+	e.packer.group(&e.groups)
+	e.body = binary.AppendUvarint(e.body, uint64(n))
+	e.body = binary.AppendUvarint(e.body, columns)
+	for c := range columns {
+		cells := e.cells[c*e.stride:][:n]
+		if e.varies[c] == 0 {
+			cells = cells[:1]
 		}
+		e.append(cells, &e.groups, froms(c)...)
 	}
-	if len(body) != h.body {
-		return nil, fmt.Errorf("it holds %d bytes, not %d: %w", len(body), h.body, errBlock)
-	}
-	return d.records(body, h.count)
 }
 
-// inflate unpacks as many bytes as the header says and no more. Deflate makes at most 1,032 of one.
-func (d *decoder) inflate(h header) ([]byte, error) {
-	if h.body/1032 > len(h.packed) {
-		return nil, fmt.Errorf("%d bytes cannot unpack to %d: %w", len(h.packed), h.body, errBlock)
+// froms are the differences that are worth a try, from what is known of a column. The groups are made of the job, the
+// bits and the name: these stand by themselves or, once the job is read, by job.
+func froms(c int) []byte {
+	switch c {
+	case colJob:
+		return []byte{fromNothing, fromRow}
+	case colBits, colUsage + useComm:
+		return []byte{fromNothing, fromRow, fromJob}
+	case colEnd:
+		return []byte{fromRow}
+	case colPID:
+		return []byte{fromRow, fromJob}
+	case colUsage + useUID, colUsage + useGID, colUsage + usePPID:
+		return []byte{fromRow, fromClass, fromJob}
 	}
-	d.in.Reset(h.packed)
-	if d.flate == nil {
-		d.flate = flate.NewReader(&d.in)
-	} else if err := d.flate.(flate.Resetter).Reset(&d.in, nil); err != nil {
-		return nil, err
-	}
-	d.body = slices.Grow(d.body[:0], h.body)[:h.body]
-	if _, err := io.ReadFull(d.flate, d.body); err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errBlock)
-	}
-	return d.body, nil
+	return []byte{fromNothing, fromClass}
 }
 
-// records takes a body apart.
-func (d *decoder) records(body []byte, count int) ([]job.Record, error) {
-	r := reader{b: body}
-	d.jids, d.names = d.jids[:0], d.names[:0]
-	jid := job.JID(0)
-	for range r.listLen(count) {
-		jid += job.JID(r.uvarint())
-		d.jids = append(d.jids, jid)
+func (e *encoder) appendExecs() {
+	n := len(e.execs[execAt])
+	e.body = binary.AppendUvarint(e.body, uint64(n))
+	if n == 0 {
+		return
 	}
-	for range r.listLen(count) {
-		d.names = append(d.names, r.text(r.uvarint()))
-	}
-	n := r.uvarint()
-	if n > 255 {
-		r.fail("too many columns")
-	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	d.rows = slices.Grow(d.rows[:0], count)[:count]
-	clear(d.rows)
-	r.columns(int(n), d.rows)
-	if r.err != nil {
-		return nil, r.err
-	}
-	return d.build()
+	e.packer.group(&e.ran)
+	e.body = binary.AppendUvarint(e.body, execColumns)
+	e.append(e.execs[execAt], &e.ran, fromNothing, fromClass)
+	e.append(e.execs[execExe], &e.ran, fromNothing, fromClass)
+	e.append(e.execs[execArgs], &e.ran, fromNothing, fromRow)
 }
 
-// listLen is the length of a list that has at most an entry a record.
-func (r *reader) listLen(count int) int {
-	n := r.uvarint()
-	if n > uint64(count) || n > uint64(len(r.b)) {
-		r.fail("too long a list")
-		return 0
+func (e *encoder) appendEarlier() {
+	n := len(e.earlier[0])
+	e.body = binary.AppendUvarint(e.body, uint64(n))
+	if n == 0 {
+		return
 	}
-	return int(n)
+	e.body = binary.AppendUvarint(e.body, usageColumns)
+	for _, cells := range e.earlier {
+		e.append(cells, nil, fromNothing, fromRow)
+	}
 }
 
-func (d *decoder) build() ([]job.Record, error) {
-	recs := make([]job.Record, len(d.rows))
-	for i := range d.rows {
-		w := &d.rows[i]
-		j, n := uint64(w[colJob]), uint64(w[colComm])
-		if j >= uint64(len(d.jids)) || n >= uint64(len(d.names)) {
-			return nil, fmt.Errorf("a record points past a list: %w", errBlock)
-		}
-		recs[i].JID, recs[i].Usage.Comm = d.jids[j], d.names[n]
-		w.get(&recs[i])
+// append writes a column behind its length; where there are no numbers but 0 it has none.
+func (e *encoder) append(cells []uint64, g *groups, froms ...byte) {
+	if len(cells) == 1 && cells[0] == 0 {
+		e.body = append(e.body, 0)
+		return
 	}
-	return recs, nil
+	e.column = e.packer.appendColumn(e.column[:0], cells, g, froms...)
+	e.body = binary.AppendUvarint(e.body, uint64(len(e.column)))
+	e.body = append(e.body, e.column...)
 }
 
 // byEnd is the order of the records in a block.

@@ -18,10 +18,12 @@ var (
 	// ErrUnreadable: the file, or its directory, cannot be read and written.
 	ErrUnreadable = errors.New("jobd has to read and write it; check its kind, owner and mode, and its directory's")
 	// ErrCorrupt: the file is ours and damaged. A store that finds this while it is open stops writing.
-	ErrCorrupt = errors.New("it is damaged; move it away and keep it for repair, jobd then starts a new one")
+	ErrCorrupt = errors.New("it is damaged; jobd db repair takes out what is good")
 
 	// ErrSequence: no sequence numbers are left for this host id.
 	ErrSequence = errors.New("the sequence numbers of this host id are used up; start a new store with another hid")
+	// ErrHalted: there is no room to write. What waits is tried again as soon as there is.
+	ErrHalted = errors.New("history halts until there is room on the file system")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("the store is closed")
 )

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -26,7 +27,7 @@ func isFresh(path string) (bool, error) {
 	case st.IsDir():
 		return false, fmt.Errorf("it is a directory: %w", ErrUnreadable)
 	case !st.Mode().IsRegular():
-		return false, fmt.Errorf("it is no regular file: %w", ErrForeign)
+		return false, fmt.Errorf("it is no regular file: %w", ErrUnreadable)
 	}
 	return st.Size() == 0, nil
 }
@@ -43,7 +44,7 @@ func create(path string, o Options) error {
 		return err
 	}
 	tmp := path + ".new"
-	if err := fill(tmp, o); err != nil {
+	if err := fill(tmp, o, salvaged{}); err != nil {
 		_ = os.Remove(tmp)
 		return fmt.Errorf("cannot make a fresh database: %w", access(err))
 	}
@@ -73,24 +74,45 @@ func lockDir(path string, timeout time.Duration) (*os.File, error) {
 	}
 }
 
-func fill(tmp string, o Options) error {
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by a power cut
+// fill makes a database with what could be saved of another.
+func fill(tmp string, o Options, from salvaged) error {
+	if err := removeIfThere(tmp); err != nil { // left by a power cut
 		return err
 	}
 	db, err := bolt.Open(tmp, 0o640, &bolt.Options{Timeout: o.Timeout, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return err
 	}
-	hid, err := pickHID(o.HID)
+	hid, err := pickHID(cmp.Or(o.HID, from.hid))
 	if err == nil {
 		err = db.Update(func(tx *bolt.Tx) error {
-			return firstMeta(tx, meta{schema: schema, hid: hid, bootID: o.BootID, created: o.Now, next: firstSequence(o.Now)})
+			m := meta{schema: schema, hid: hid, bootID: o.BootID, created: o.Now, next: max(firstSequence(o.Now), from.next)}
+			if err := firstMeta(tx, m); err != nil {
+				return err
+			}
+			return from.put(tx)
 		})
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	return os.Chmod(tmp, 0o640) // whatever the umask was
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// sameOwner gives a file the owner and group of another.
+func sameOwner(path string, as os.FileInfo) error {
+	st, ok := as.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) == os.Getuid() && int(st.Gid) == os.Getgid() {
+		return nil
+	}
+	return os.Chown(path, int(st.Uid), int(st.Gid))
 }
 
 func pickHID(want uint32) (uint32, error) {

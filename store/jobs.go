@@ -2,7 +2,7 @@ package store
 
 import (
 	"bytes"
-	"encoding/json"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"math"
@@ -25,7 +25,7 @@ type jobOp struct {
 const fillAppend = 0.9
 
 func (o *jobOp) put(tx *bolt.Tx) error {
-	open, jobs, ended := tx.Bucket([]byte("open")), tx.Bucket([]byte("jobs")), tx.Bucket([]byte("ended"))
+	open, jobs := tx.Bucket([]byte("open")), tx.Bucket([]byte("jobs"))
 	key := be64(uint64(o.jid))
 	if jobs.Get(key) != nil {
 		return open.Delete(key) // it has ended before, and that stays so
@@ -33,14 +33,28 @@ func (o *jobOp) put(tx *bolt.Tx) error {
 	if !o.ended {
 		return open.Put(key, o.value)
 	}
-	jobs.FillPercent, ended.FillPercent = fillAppend, fillAppend
 	if err := open.Delete(key); err != nil {
 		return err
 	}
-	if err := jobs.Put(key, o.value); err != nil {
+	return putEnded(tx, append(be64(o.end), key...), o.value)
+}
+
+// putEnded writes an ended job under its key in ended, and where to find it by its JID.
+func putEnded(tx *bolt.Tx, key, value []byte) error {
+	jobs, ended := tx.Bucket([]byte("jobs")), tx.Bucket([]byte("ended"))
+	jobs.FillPercent, ended.FillPercent = fillAppend, fillAppend
+	if err := jobs.Put(key[8:], key[:8]); err != nil {
 		return err
 	}
-	return ended.Put(append(be64(o.end), key...), nil)
+	return ended.Put(key, value)
+}
+
+// endedValue gives the value of an ended job, from what jobs has under its JID. In files of schema 1 that was the job.
+func endedValue(tx *bolt.Tx, key, v []byte) []byte {
+	if len(v) != 8 {
+		return v
+	}
+	return tx.Bucket([]byte("ended")).Get(append(bytes.Clone(v), key...))
 }
 
 // endOf is the key of a job's end, Unix ns. A job without one counts as ended when it started.
@@ -62,14 +76,6 @@ func unixKey(t time.Time) uint64 {
 	return uint64(t.UnixNano())
 }
 
-func decodeJob(key, v []byte) (job.Saved, error) {
-	var s job.Saved
-	if err := json.Unmarshal(v, &s); err != nil {
-		return job.Saved{}, fmt.Errorf("cannot read job %x: %w: %w", key, err, ErrCorrupt)
-	}
-	return s, nil
-}
-
 // OpenJobs lists the jobs that are open as far as the disk knows, by JID. An error tells of those that could not be read;
 // the others are there all the same.
 func (s *Store) OpenJobs() ([]job.Saved, error) {
@@ -82,7 +88,7 @@ func (s *Store) OpenJobs() ([]job.Saved, error) {
 				bad = err
 				return nil
 			}
-			out = append(out, j)
+			out = append(out, *j)
 			return nil
 		})
 	})
@@ -97,77 +103,185 @@ func (s *Store) Job(jid job.JID) (job.Saved, error) {
 	var out job.Saved
 	err := s.view(func(tx *bolt.Tx) error {
 		key := be64(uint64(jid))
-		v := tx.Bucket([]byte("jobs")).Get(key)
+		v := endedValue(tx, key, tx.Bucket([]byte("jobs")).Get(key))
 		if v == nil {
 			v = tx.Bucket([]byte("open")).Get(key)
 		}
 		if v == nil {
 			return fmt.Errorf("%d: %w", jid.Seq(), job.ErrNoJob)
 		}
-		var err error
-		out, err = decodeJob(key, v)
+		j, err := decodeJob(key, v)
+		if err == nil {
+			out = *j
+		}
 		return err
 	})
 	return out, err
 }
 
-// Ended gives the jobs that ended at from or later and before to, newest first. A zero time is no bound. An error tells
-// of a job that could not be read; those after it follow.
+// Ended gives the ended jobs that were there at some time from from on and before to, the newest end first. A zero time
+// is no bound. An error tells of a job that could not be read; those after it follow.
 func (s *Store) Ended(from, to time.Time) iter.Seq2[job.Saved, error] {
 	return func(yield func(job.Saved, error) bool) {
-		lowest, next := be64(0), be64(math.MaxUint64) // next: every key below it is still to come
-		if !from.IsZero() {
-			lowest = be64(unixKey(from))
-		}
-		if !to.IsZero() {
-			next = be64(unixKey(to))
-		}
-		for {
-			page, err := s.endedPage(lowest, next)
+		for j, err := range s.EndedJobs(from, to, nil) {
 			if err != nil {
-				yield(job.Saved{}, err)
-				return
+				j = &job.Saved{}
 			}
-			if len(page) == 0 {
+			if !yield(*j, err) {
 				return
-			}
-			for _, e := range page {
-				next = e.key
-				if !yield(e.decode()) {
-					return
-				}
 			}
 		}
 	}
 }
 
-type endedJob struct{ key, value []byte }
+// EndedJobs gives those of Ended that are wanted: want is asked about each, and must not keep what it is given, of which only
+// this much is filled in: JID, Seq, User, UID, GID, Service, TTY, RHost, Started, Ended, Command, ExitStatus, CPU, MaxRSS,
+// PeakMemory, ReadBytes, WriteBytes, TotalProcesses, Tags. With nil all are. Passing over a job costs a fraction of what
+// giving it does.
+func (s *Store) EndedJobs(from, to time.Time, want func(*job.Info) bool) iter.Seq2[*job.Saved, error] {
+	return func(yield func(*job.Saved, error) bool) {
+		w := window{started: math.MaxUint64, next: be64(math.MaxUint64), want: want}
+		if !from.IsZero() {
+			w.lowest = unixKey(from)
+		}
+		if !to.IsZero() {
+			w.started = unixKey(to)
+		}
+		for !w.done {
+			if err := s.endedPage(&w); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !w.give(yield) {
+				return
+			}
+		}
+	}
+}
 
-func (e endedJob) decode() (job.Saved, error) { return decodeJob(e.key[8:], e.value) }
+// give yields what is wanted of a page.
+func (w *window) give(yield func(*job.Saved, error) bool) (more bool) {
+	heads := w.heads()
+	for i := range w.ends {
+		v := w.value(i)
+		if w.want != nil && w.look.decodeHead(heads[i]) == nil {
+			if w.look.Seq = w.look.JID.Seq(); !w.want(&w.look.Info) {
+				continue
+			}
+		}
+		j, err := decodeJob(w.jids[i][:], v)
+		if err == nil && v[0] == '{' && !w.wantOld(&j.Info) {
+			continue
+		}
+		if !yield(j, err) {
+			return false
+		}
+	}
+	return true
+}
+
+// wantOld is about a job of schema 1, which has no head.
+func (w *window) wantOld(in *job.Info) bool {
+	return unixKey(in.Started) < w.started && (w.want == nil || w.want(in))
+}
+
+// heads gives the heads of a page's jobs, parts of one text; where there is none, nothing.
+func (w *window) heads() []string {
+	if w.want == nil {
+		return nil
+	}
+	w.text, w.headEnds = w.text[:0], w.headEnds[:0]
+	for i := range w.ends {
+		head, _, _ := jobParts(w.value(i)) // the error comes again when it is given
+		w.text = append(w.text, head...)
+		w.headEnds = append(w.headEnds, len(w.text))
+	}
+	text, from := string(w.text), 0
+	out := w.headsOf[:0]
+	for _, end := range w.headEnds {
+		out, from = append(out, text[from:end]), end
+	}
+	w.headsOf = out
+	return out
+}
+
+// window goes through the ended jobs, some at a time.
+type window struct {
+	lowest  uint64 // the lowest end
+	started uint64 // the first start that is out
+	next    []byte // every key below it is still to come
+	done    bool
+	want    func(*job.Info) bool
+	look    keptJob
+
+	jids   [][8]byte
+	values []byte // one after the other …
+	ends   []int  // … up to here each
+
+	text     []byte // the same of heads
+	headEnds []int
+	headsOf  []string
+}
+
+func (w *window) value(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = w.ends[i-1]
+	}
+	return w.values[from:w.ends[i]]
+}
+
+// How much of ended is gone through in one transaction: jobs that are taken, and jobs that are passed over.
+const (
+	windowJobs = 256
+	windowPast = 8192
+)
 
 // endedPage copies some jobs out, so that no transaction is open while the caller looks at them.
-func (s *Store) endedPage(lowest, below []byte) ([]endedJob, error) {
-	var page []endedJob
-	err := s.view(func(tx *bolt.Tx) error {
-		jobs := tx.Bucket([]byte("jobs"))
+func (s *Store) endedPage(w *window) error {
+	w.jids, w.values, w.ends = w.jids[:0], w.values[:0], w.ends[:0]
+	return s.view(func(tx *bolt.Tx) error {
+		lowest := be64(max(w.lowest, keptFrom(tx, "jobs_from")))
 		c := tx.Bucket([]byte("ended")).Cursor()
-		for k := before(c, below); k != nil && bytes.Compare(k, lowest) >= 0 && len(page) < 256; k, _ = c.Prev() {
+		n := 0
+		k, v := before(c, w.next)
+		for ; k != nil && bytes.Compare(k, lowest) >= 0; k, v = c.Prev() {
+			if len(w.ends) == windowJobs || n == windowPast {
+				return nil
+			}
 			if len(k) != 16 {
 				return fmt.Errorf("a key of ended has %d bytes: %w", len(k), ErrCorrupt)
 			}
-			page = append(page, endedJob{bytes.Clone(k), bytes.Clone(jobs.Get(k[8:]))})
+			w.next = append(w.next[:0], k...)
+			n++
+			if start, ok := startOf(v); ok && start >= w.started {
+				continue
+			}
+			if len(v) == 0 {
+				v = tx.Bucket([]byte("jobs")).Get(k[8:])
+			}
+			w.jids = append(w.jids, [8]byte(k[8:]))
+			w.values = append(w.values, v...)
+			w.ends = append(w.ends, len(w.values))
 		}
+		w.done = true
 		return nil
 	})
-	return page, err
 }
 
 // before sets the cursor on the last key below key.
-func before(c *bolt.Cursor, key []byte) []byte {
+func before(c *bolt.Cursor, key []byte) (k, v []byte) {
 	if k, _ := c.Seek(key); k == nil {
-		k, _ = c.Last()
-		return k
+		return c.Last()
 	}
-	k, _ := c.Prev()
-	return k
+	return c.Prev()
+}
+
+// keptFrom reads a date of meta, Unix ns: what was before has been dropped. 0: nothing has.
+func keptFrom(tx *bolt.Tx, key string) uint64 {
+	v := tx.Bucket([]byte("meta")).Get([]byte(key))
+	if len(v) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(v)
 }

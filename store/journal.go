@@ -19,8 +19,8 @@ import (
 // is answered when its job is in here, a store's commit is up to a second away. It is written without fsync: it outlives
 // the process, not the kernel, and belongs into the run directory.
 //
-// A line is 8 hexadecimal digits, the CRC-32C of what follows the space, a space, and either + and a job in JSON or - and
-// a JID; it ends with a newline and is written at once. Of several lines about a job the last counts.
+// A line is 8 hexadecimal digits, the CRC-32C of what follows the space, a space, and + and a job in JSON; it ends with a
+// newline and is written at once. Of several lines about a job the last counts.
 //
 // A Journal belongs to one goroutine.
 type Journal struct {
@@ -91,11 +91,6 @@ func (j *Journal) Append(s job.Saved) error {
 		return fmt.Errorf("cannot write job %d to the journal: %w", s.JID.Seq(), err)
 	}
 	return j.write(line)
-}
-
-// Ended says that the journal needs a job no longer: its end is in the store, not merely handed over.
-func (j *Journal) Ended(jid job.JID) error {
-	return j.write(appendLine(nil, []byte("-"+jid.String())))
 }
 
 func (j *Journal) write(line []byte) error {
@@ -218,22 +213,11 @@ func (r *replayed) line(b []byte) bool {
 	if _, err := hex.Decode(sum[:], b[:8]); err != nil || !bytes.Equal(sum[:], be32(crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))) {
 		return false
 	}
-	switch text[0] {
-	case '+':
-		var s job.Saved
-		if err := json.Unmarshal(text[1:], &s); err != nil || s.JID == 0 {
-			return false
-		}
-		r.order = append(r.order, s.JID)
-		r.latest[s.JID] = s
-		return true
-	case '-':
-		var jid job.JID
-		if err := jid.UnmarshalText(text[1:]); err != nil {
-			return false
-		}
-		delete(r.latest, jid)
-		return true
+	var s job.Saved
+	if text[0] != '+' || json.Unmarshal(text[1:], &s) != nil || s.JID == 0 {
+		return false
 	}
-	return false
+	r.order = append(r.order, s.JID)
+	r.latest[s.JID] = s
+	return true
 }

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	schema = 1            // the version that this program reads and writes
+	schema = 2            // the version that this program writes; it reads 1 too
 	format = "jobd books" // tells our files from others that have a bucket meta
 )
 
@@ -24,12 +24,17 @@ type meta struct {
 	next    uint32 // the first sequence number that was never reserved
 }
 
-// buckets lists what has to be there beside meta.
-func buckets() []string { return []string{"open", "jobs", "ended", "proc"} }
+// buckets lists what has to be there beside meta, in a file of that schema.
+func buckets(schema uint32) []string {
+	if schema == 1 {
+		return []string{"open", "jobs", "ended", "proc"}
+	}
+	return []string{"open", "jobs", "ended", "proc", "moments", "parts", "dropped"}
+}
 
 // firstMeta makes the buckets of an empty database.
 func firstMeta(tx *bolt.Tx, m meta) error {
-	for _, name := range buckets() {
+	for _, name := range buckets(schema) {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
@@ -78,6 +83,9 @@ func readMeta(tx *bolt.Tx) (meta, error) {
 		return meta{}, fmt.Errorf("a number in meta is 0: %w", ErrCorrupt)
 	}
 	m.bootID = string(b.Get([]byte("boot_id")))
+	if v := b.Get([]byte("created")); len(v) == 8 {
+		m.created = time.Unix(0, int64(binary.BigEndian.Uint64(v))).UTC()
+	}
 	return m, nil
 }
 
@@ -97,7 +105,7 @@ func (s *Store) verify(tx *bolt.Tx) error {
 	if s.opt.HID != 0 && s.opt.HID != m.hid {
 		return fmt.Errorf("hid %#x, not %#x: %w", m.hid, s.opt.HID, ErrHID)
 	}
-	for _, name := range buckets() {
+	for _, name := range buckets(m.schema) {
 		b := tx.Bucket([]byte(name))
 		if b == nil {
 			return fmt.Errorf("bucket %s is missing: %w", name, ErrCorrupt)
@@ -106,21 +114,44 @@ func (s *Store) verify(tx *bolt.Tx) error {
 		c.First()
 		c.Last()
 	}
-	s.hid, s.lastBoot = m.hid, m.bootID
+	s.hid, s.lastBoot, s.schema = m.hid, m.bootID, m.schema
 	return nil
 }
 
-// begin takes over a database: it is ours, whole, and now this boot's.
+// begin takes over a database: it is ours, whole, of the schema that is written here, and now this boot's.
 func (s *Store) begin() error {
 	if err := s.view(s.verify); err != nil {
 		return err
 	}
-	if s.opt.BootID == s.lastBoot || s.opt.BootID == "" {
+	newBoot := s.opt.BootID != s.lastBoot && s.opt.BootID != ""
+	if !newBoot && s.schema == schema {
 		return nil
 	}
 	return s.update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("meta")).Put([]byte("boot_id"), []byte(s.opt.BootID))
+		b := tx.Bucket([]byte("meta"))
+		if s.schema < schema {
+			if err := upgrade(tx); err != nil {
+				return err
+			}
+			if err := b.Put([]byte("schema"), be32(schema)); err != nil {
+				return err
+			}
+		}
+		if !newBoot {
+			return nil
+		}
+		return b.Put([]byte("boot_id"), []byte(s.opt.BootID))
 	})
+}
+
+// upgrade makes what a file of schema 1 does not have. Its jobs stay as they are: they can be read.
+func upgrade(tx *bolt.Tx) error {
+	for _, name := range buckets(schema) {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // HID is the host id of the file.

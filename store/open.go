@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,8 +30,21 @@ type Options struct {
 	Records int           // waiting records at most: further ones are dropped and counted; 65,536
 	Jobs    int           // waiting jobs at which a commit starts at once; 4,096. 16 times as many may wait
 
+	KeepRecords time.Duration // how long process records and parts are kept, in whole days; 90 days; negative: for ever
+	KeepJobs    time.Duration // the same for ended jobs and moments; 400 days
+	Floor       int64         // bytes free on the file system below which history halts; 256 MiB; negative: none
+
 	Log *slog.Logger // nil: nothing is logged
+
+	free func(dir string) (int64, error) // what is free there, bytes
 }
+
+// What Options means by default.
+const (
+	defaultKeepRecords = 90 * 24 * time.Hour
+	defaultKeepJobs    = 400 * 24 * time.Hour
+	defaultFloor       = 256 << 20
+)
 
 func (o Options) withDefaults() Options {
 	set := func(v *int, def int) {
@@ -47,6 +61,18 @@ func (o Options) withDefaults() Options {
 	if o.Delay <= 0 {
 		o.Delay = time.Second
 	}
+	if o.KeepRecords == 0 {
+		o.KeepRecords = defaultKeepRecords
+	}
+	if o.KeepJobs == 0 {
+		o.KeepJobs = defaultKeepJobs
+	}
+	if o.Floor == 0 {
+		o.Floor = defaultFloor
+	}
+	if o.free == nil {
+		o.free = freeBytes
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -61,6 +87,8 @@ type Store struct {
 	file     *os.File // bbolt's, to let go of a lock that bbolt no longer can
 	hid      uint32
 	lastBoot string
+	schema   uint32 // that the file had when it was opened
+	aside    *Aside
 
 	queue  *queue
 	quit   chan struct{} // closed by Close
@@ -68,17 +96,19 @@ type Store struct {
 	closed atomic.Bool
 	broken atomic.Bool // a page was found damaged while writing: nothing is written any more
 	enc    encoder     // the writer's
-	tail   blockRef    // the block that was written last: the writer's
 	final  error       // of the last commit, valid after done
+
+	keeping sync.Mutex // held by what goes through the books in steps: retention, forgetting
 }
 
 const (
-	allocSize = 1 << 20   // how far the file grows at a time
-	mapSize   = 256 << 20 // address space set aside, so that growing seldom waits for readers
+	allocSize = 1 << 20 // how far the file grows at a time
+	mapSize   = 1 << 30 // address space set aside beyond twice the file: growing past it waits for readers, a backup too
 )
 
 // Open opens the database, or makes a fresh one where there is no file or an empty one. The directory of path is made if
-// its parent is there. On an error nothing on disk has changed; see the sentinels.
+// its parent is there. A file that is damaged, or no database of ours, is set aside, and a fresh one begun: SetAside says
+// so. On an error nothing on disk has changed; see the sentinels.
 //
 // An empty file counts as fresh: jobd never leaves one behind (a fresh database is made beside and renamed), so somebody
 // has put it there for us, and it holds nothing that could be lost.
@@ -92,28 +122,85 @@ func Open(path string, o Options) (*Store, error) {
 }
 
 func open(path string, o Options) (*Store, error) {
+	s, err := openAny(path, o)
+	if damaged(err) {
+		return setAside(path, o)
+	}
+	return s, err
+}
+
+func openAny(path string, o Options) (*Store, error) {
 	fresh, err := isFresh(path)
 	if err == nil && fresh {
 		err = create(path, o)
 	}
-	if err == nil {
-		err = inspect(path, o)
-	}
 	if err != nil {
 		return nil, err
 	}
-	// The inspection read only; now that the file is known to be ours it may be opened for writing. It is looked at
-	// again because the lock was let go in between.
+	return openFile(path, o)
+}
+
+// openFile opens what is there. The inspection only reads; a file that is known to be ours may then be opened for writing.
+// It is looked at again because the lock was let go in between.
+func openFile(path string, o Options) (*Store, error) {
+	if err := inspect(path, o); err != nil {
+		return nil, err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, access(err)
+	}
 	db, file, err := openBolt(path, bolt.Options{
-		Timeout: o.Timeout, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapSize, MaxSize: o.MaxSize,
+		Timeout: o.Timeout, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapSize + 2*int(st.Size()), MaxSize: o.MaxSize,
 	})
 	if err != nil {
 		return nil, err
 	}
 	db.AllocSize = allocSize
-	s := &Store{opt: o, path: path, db: db, file: file, queue: newQueue(o), quit: make(chan struct{}), done: make(chan struct{})}
-	if err := s.begin(); err != nil {
+	s := newStore(path, o)
+	s.db, s.file = db, file
+	if err = s.present(); err == nil {
+		err = s.begin()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.closeFile())
+	}
+	return s, nil
+}
+
+func newStore(path string, o Options) *Store {
+	return &Store{opt: o, path: path, queue: newQueue(o), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+// present makes sure that the file which was locked is still the one of that name: compact may just have put another in
+// its place.
+func (s *Store) present() error {
+	named, err := os.Stat(s.path)
+	if err != nil {
+		return access(err)
+	}
+	if held, err := s.file.Stat(); err != nil || !os.SameFile(named, held) {
+		return fmt.Errorf("it was replaced while it was opened: %w", ErrLocked)
+	}
+	return nil
+}
+
+// OpenReadOnly opens the database for reading. jobd cannot be started on it meanwhile. What is handed over is dropped.
+func OpenReadOnly(path string, o Options) (*Store, error) {
+	s := newStore(path, o.withDefaults())
+	s.queue.close()
+	close(s.done)
+	err := func() (err error) {
+		if s.db, s.file, err = openBolt(path, bolt.Options{ReadOnly: true, Timeout: s.opt.Timeout}); err != nil {
+			return err
+		}
+		if err = s.view(s.verify); err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+		return err
+	}()
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the store %s: %w", path, err)
 	}
 	return s, nil
 }
@@ -160,6 +247,8 @@ func classify(err error) error {
 		return ErrForeign
 	case errors.Is(access(err), ErrUnreadable):
 		return access(err)
+	case errors.As(err, new(syscall.Errno)): // no memory, no descriptors, no locks: that is not the file's fault
+		return fmt.Errorf("%w: %w", err, ErrUnreadable)
 	default: // a checksum, a file too small for its first pages
 		return fmt.Errorf("%w: %w", err, ErrCorrupt)
 	}

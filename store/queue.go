@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +25,10 @@ type queue struct {
 	records []*job.Record // came since the last take
 	taken   []*job.Record // being committed, or to be tried again
 	jobs    map[job.JID]*waitingJob
+	moments []job.Moment
+	parts   []job.Part
 	flushes []chan<- error // waiting for the next commit to be over
+	lost    lost           // since the last gap in the books
 	stats   Stats
 }
 
@@ -38,10 +42,15 @@ type waitingJob struct {
 type batch struct {
 	records []*job.Record
 	jobs    []*waitingJob // by JID
+	moments []job.Moment
+	parts   []job.Part
+	lost    lost // what the gap that goes with it says
 	flushes []chan<- error
 }
 
-func (b *batch) empty() bool { return len(b.records) == 0 && len(b.jobs) == 0 }
+func (b *batch) empty() bool {
+	return len(b.records) == 0 && len(b.jobs) == 0 && len(b.moments) == 0 && len(b.parts) == 0 && b.lost.none()
+}
 
 func newQueue(o Options) *queue {
 	return &queue{
@@ -61,7 +70,7 @@ func (q *queue) putRecord(r *job.Record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || len(q.records)+len(q.taken) >= q.maxRecords {
-		q.stats.Dropped++
+		q.lose(lost{records: 1})
 		return
 	}
 	q.records = append(q.records, r)
@@ -78,7 +87,7 @@ func (q *queue) putJob(w *waitingJob) {
 	old := q.jobs[w.saved.JID]
 	switch {
 	case q.closed, old == nil && len(q.jobs) >= q.maxJobs:
-		q.stats.DroppedJobs++
+		q.lose(lost{jobs: 1})
 		return
 	case old != nil && old.ended:
 		return
@@ -87,6 +96,28 @@ func (q *queue) putJob(w *waitingJob) {
 	if len(q.jobs) == q.kickJobs {
 		signal(q.now)
 	}
+	q.woken()
+}
+
+func (q *queue) putMoment(m job.Moment) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.moments) >= q.maxJobs {
+		q.lose(lost{others: 1})
+		return
+	}
+	q.moments = append(q.moments, m)
+	q.woken()
+}
+
+func (q *queue) putPart(p job.Part) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.parts) >= q.maxJobs {
+		q.lose(lost{others: 1})
+		return
+	}
+	q.parts = append(q.parts, p)
 	q.woken()
 }
 
@@ -113,7 +144,9 @@ func (q *queue) take() batch {
 		b.jobs = append(b.jobs, w)
 	}
 	slices.SortFunc(b.jobs, func(a, b *waitingJob) int { return cmp.Compare(a.saved.JID, b.saved.JID) })
+	b.moments, b.parts = slices.Clip(q.moments), slices.Clip(q.parts)
 	q.fresh, q.flushes = false, nil
+	b.lost = q.tellLoss()
 	return b
 }
 
@@ -128,6 +161,9 @@ func (q *queue) finish(b batch, err error) {
 				delete(q.jobs, w.saved.JID)
 			}
 		}
+		q.moments, q.parts = rest(q.moments, len(b.moments)), rest(q.parts, len(b.parts))
+	} else {
+		q.lost = b.lost.with(q.lost)
 	}
 	q.count(b, err)
 	q.mu.Unlock()
@@ -136,12 +172,23 @@ func (q *queue) finish(b batch, err error) {
 	}
 }
 
+// rest is what is left of a list when its first n are on disk.
+func rest[T any](list []T, n int) []T {
+	if n == len(list) {
+		return nil
+	}
+	return list[n:]
+}
+
 func (q *queue) count(b batch, err error) {
 	q.stats.Failing = err != nil
+	q.halt(err)
 	switch {
 	case err != nil:
-		q.stats.Errors++
 		q.stats.LastError = err
+		if !errors.Is(err, errFloor) { // nothing was tried
+			q.stats.Errors++
+		}
 	case !b.empty():
 		q.stats.Commits++
 		q.stats.Records += uint64(len(b.records))
@@ -161,11 +208,11 @@ func (q *queue) flush(c chan<- error) error {
 	return nil
 }
 
-// due says when the commit of what came first is due.
-func (q *queue) due(delay time.Duration) time.Time {
+// due says when the commit of what came first is due; false: nothing waits.
+func (q *queue) due(delay time.Duration) (time.Time, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.since.Add(delay)
+	return q.since.Add(delay), q.fresh
 }
 
 func (q *queue) close() {

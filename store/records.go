@@ -3,8 +3,6 @@ package store
 import (
 	"bytes"
 	"fmt"
-	"iter"
-	"math"
 	"slices"
 	"time"
 
@@ -13,10 +11,22 @@ import (
 	"github.com/jobd-project/jobd/job"
 )
 
+// A block is settled, or open. A settled one is never written to again, save that records are taken out of the books.
+// What is too little for one stands in the day's open blocks, which have the keys 0, 1, 2 …: what is new goes into the
+// first with what is in it, when that gets too large it goes into the next, and so on. So a record is written a few
+// times until it is settled, not each time that another one comes.
 const (
-	blockSize  = 4096 // records in a block at most
-	blockReuse = 1024 // a block with fewer is taken up again by the next commit, so that a quiet host makes no tiny ones
+	blockSize  = 4096          // records in a settled block: a third more or less, where a commit has as many
+	blockTexts = 4 << 20       // bytes of arguments and the like in a block, about
+	settleFrom = blockSize / 2 // a commit with as many settles them at once
 )
+
+// openSizes is how many records an open block has at most.
+func openSizes() []int { return []int{16, 128, 1024, blockSize} }
+
+func openKey(level int) []byte { return []byte{byte(level)} }
+
+func isOpenKey(key []byte) bool { return len(key) == 1 }
 
 // blockRef is where a block is.
 type blockRef struct {
@@ -28,7 +38,7 @@ func dayOf(ns int64) string { return time.Unix(0, ns).UTC().Format(time.DateOnly
 
 // putRecords writes records into the days on which their processes ended.
 func (s *Store) putRecords(tx *bolt.Tx, recs []*job.Record) error {
-	slices.SortStableFunc(recs, byEnd)
+	inOrder(recs)
 	for len(recs) > 0 {
 		day := dayOf(recs[0].End)
 		next := time.Unix(0, recs[0].End).UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
@@ -36,7 +46,11 @@ func (s *Store) putRecords(tx *bolt.Tx, recs []*job.Record) error {
 		for n < len(recs) && recs[n].End < next.UnixNano() {
 			n++
 		}
-		if err := s.putDay(tx, day, recs[:n]); err != nil {
+		d, err := openDay(tx, day)
+		if err != nil {
+			return err
+		}
+		if err := d.add(&s.enc, recs[:n]); err != nil {
 			return err
 		}
 		recs = recs[n:]
@@ -44,29 +58,11 @@ func (s *Store) putRecords(tx *bolt.Tx, recs []*job.Record) error {
 	return nil
 }
 
-func (s *Store) putDay(tx *bolt.Tx, day string, recs []*job.Record) error {
-	d, err := openDay(tx, day)
-	if err != nil {
-		return err
+// inOrder sorts records that are in order more often than not.
+func inOrder(recs []*job.Record) {
+	if !slices.IsSortedFunc(recs, byEnd) {
+		slices.SortStableFunc(recs, byEnd)
 	}
-	key := s.reuse(d, day, &recs)
-	for len(recs) > 0 {
-		n := min(len(recs), blockSize)
-		if key == nil {
-			seq, err := d.blocks.NextSequence()
-			if err != nil {
-				return err
-			}
-			key = append(be64(uint64(max(recs[0].End, 0))), be64(seq)...)
-		}
-		value, jids := s.enc.encode(recs[:n])
-		if err := d.put(key, value, jids); err != nil {
-			return err
-		}
-		s.tail = blockRef{day, key}
-		recs, key = recs[n:], nil
-	}
-	return nil
 }
 
 // dayBuckets are the buckets of one day.
@@ -95,111 +91,160 @@ func readDay(tx *bolt.Tx, day string) (d dayBuckets, ok bool) {
 	return d, d.blocks != nil && d.jobs != nil
 }
 
+// add puts records of the day, by end, into its blocks.
+func (d dayBuckets) add(enc *encoder, recs []*job.Record) error {
+	if len(recs) >= settleFrom {
+		return d.settle(enc, recs)
+	}
+	for level, most := range openSizes() {
+		old, jids, err := d.opened(level)
+		if err != nil {
+			return err
+		}
+		recs = joined(old, recs)
+		if len(recs) <= most && light(recs) == len(recs) {
+			value, jids := enc.encode(recs)
+			return d.put(openKey(level), value, jids)
+		}
+		if err := d.clear(level, jids); err != nil {
+			return err
+		}
+	}
+	return d.settle(enc, recs)
+}
+
+// opened gives the records of an open block, and whose they are. One that cannot be read is put aside, among the settled.
+func (d dayBuckets) opened(level int) (recs []job.Record, jids []job.JID, err error) {
+	v := d.blocks.Get(openKey(level))
+	if v == nil {
+		return nil, nil, nil
+	}
+	var dec decoder
+	if recs, err = dec.decode(v); err == nil {
+		return recs, dec.jids, nil
+	}
+	v = bytes.Clone(v)
+	key, err := d.newKey(0)
+	if err == nil {
+		err = d.blocks.Put(key, v)
+	}
+	if err == nil {
+		err = d.blocks.Delete(openKey(level))
+	}
+	return nil, nil, err
+}
+
+// joined puts the records of an open block in front of new ones.
+func joined(old []job.Record, recs []*job.Record) []*job.Record {
+	if len(old) == 0 {
+		return recs
+	}
+	all := make([]*job.Record, 0, len(old)+len(recs))
+	for i := range old {
+		all = append(all, &old[i])
+	}
+	all = append(all, recs...)
+	inOrder(all)
+	return all
+}
+
+// clear takes an open block away, its records having been read.
+func (d dayBuckets) clear(level int, jids []job.JID) error {
+	key := openKey(level)
+	for _, j := range jids {
+		if err := d.jobs.Delete(append(be64(uint64(j)), key...)); err != nil {
+			return err
+		}
+	}
+	return d.blocks.Delete(key)
+}
+
+// settle makes settled blocks, of equal size.
+func (d dayBuckets) settle(enc *encoder, recs []*job.Record) error {
+	size := len(recs)
+	if n := (len(recs) + blockSize/2) / blockSize; n > 1 {
+		size = (len(recs) + n - 1) / n
+	}
+	for len(recs) > 0 {
+		n := light(recs[:min(size, len(recs))])
+		key, err := d.newKey(recs[0].End)
+		if err != nil {
+			return err
+		}
+		value, jids := enc.encode(recs[:n])
+		if err := d.put(key, value, jids); err != nil {
+			return err
+		}
+		recs = recs[n:]
+	}
+	return nil
+}
+
+// light is how many of the records have few enough texts for one block; at least one.
+func light(recs []*job.Record) int {
+	size := 0
+	for i, r := range recs {
+		size += len(r.Exe)
+		for k := range r.Execs {
+			size += len(r.Execs[k].Exe) + len(r.Execs[k].Args)
+		}
+		if size > blockTexts && i > 0 {
+			return i
+		}
+	}
+	return len(recs)
+}
+
+func (d dayBuckets) newKey(end int64) ([]byte, error) {
+	seq, err := d.blocks.NextSequence()
+	return append(be64(uint64(max(end, 0))), be64(seq)...), err
+}
+
 func (d dayBuckets) put(key, value []byte, jids []job.JID) error {
 	if err := d.blocks.Put(key, value); err != nil {
 		return err
 	}
 	for _, j := range jids {
-		if err := d.jobs.Put(append(be64(uint64(j)), key...), nil); err != nil {
+		k := append(be64(uint64(j)), key...)
+		if isOpenKey(key) && d.jobs.Get(k) != nil {
+			continue // a page less to write
+		}
+		if err := d.jobs.Put(k, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reuse takes up the block that was written last where it is small: it gives its key, and puts its records in front of
-// the new ones. Its key stays, so that what points to it stays right. One that cannot be read is left alone.
-func (s *Store) reuse(d dayBuckets, day string, recs *[]*job.Record) []byte {
-	key := s.tail.key
-	if s.tail.day != day {
-		k, _ := d.blocks.Cursor().Last()
-		key = bytes.Clone(k)
-	}
-	v := d.blocks.Get(key)
-	h, err := readHeader(v)
-	if err != nil || h.count >= blockReuse || h.count+len(*recs) > blockSize {
+// settleAll settles what is in open blocks, of all days: no record that is in the books now will move to another block.
+func settleAll(tx *bolt.Tx) error {
+	var days []string
+	err := tx.Bucket([]byte("proc")).ForEachBucket(func(k []byte) error {
+		days = append(days, string(k))
 		return nil
-	}
-	var dec decoder
-	old, err := dec.decode(v)
-	if err != nil {
-		return nil
-	}
-	all := make([]*job.Record, 0, len(old)+len(*recs))
-	for i := range old {
-		all = append(all, &old[i])
-	}
-	*recs = append(all, *recs...)
-	slices.SortStableFunc(*recs, byEnd)
-	return key
-}
-
-// Records gives the process records of a job, newest day first, in a day the newest block first, in a block by end,
-// newest first: two records can be out of order by the time that one of them waited to be handed over. An error tells of
-// a block that could not be read; the others follow.
-func (s *Store) Records(jid job.JID) iter.Seq2[*job.Record, error] {
-	want := func(d dayBuckets) (keys [][]byte) {
-		prefix := be64(uint64(jid))
-		c := d.jobs.Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			keys = append(keys, bytes.Clone(k[8:]))
+	})
+	var enc encoder
+	for _, day := range days {
+		if d, ok := readDay(tx, day); ok && err == nil {
+			err = d.settleOpen(&enc)
 		}
-		return keys
 	}
-	return s.records("", "9999-99-99", want, func(r *job.Record) bool { return r.JID == jid })
+	return err
 }
 
-// AllRecords gives the process records of all jobs whose process ended at from or later and before to, in the order of
-// Records. A zero time is no bound.
-func (s *Store) AllRecords(from, to time.Time) iter.Seq2[*job.Record, error] {
-	first, last := int64(math.MinInt64), int64(math.MaxInt64) // last is the first that is out
-	if !from.IsZero() {
-		first = int64(unixKey(from))
-	}
-	if !to.IsZero() {
-		last = int64(unixKey(to))
-	}
-	want := func(d dayBuckets) (keys [][]byte) {
-		c := d.blocks.Cursor()
-		for k, v := c.First(); k != nil; k, v = c.Next() {
-			// A block that doesn't say when it is from is taken as well: reading it gives the error.
-			if h, err := readHeader(v); err != nil || h.last >= first && h.first < last {
-				keys = append(keys, bytes.Clone(k))
-			}
+func (d dayBuckets) settleOpen(enc *encoder) error {
+	var recs []*job.Record
+	for level := range openSizes() {
+		old, jids, err := d.opened(level)
+		if err == nil {
+			err = d.clear(level, jids)
 		}
-		return keys
-	}
-	return s.records(dayOf(first), dayOf(last), want, func(r *job.Record) bool { return r.End >= first && r.End < last })
-}
-
-// records goes through the days from first to last, the blocks in them that are wanted, and the records in those that
-// match. Each step is a transaction of its own: what retention takes away meanwhile is passed over.
-func (s *Store) records(first, last string, want func(dayBuckets) [][]byte, match func(*job.Record) bool) iter.Seq2[*job.Record, error] {
-	return func(yield func(*job.Record, error) bool) {
-		days, err := s.days(first, last)
 		if err != nil {
-			yield(nil, err)
-			return
+			return err
 		}
-		var dec decoder
-		for _, day := range slices.Backward(days) {
-			keys, err := s.blocks(day, want)
-			if err != nil && !yield(nil, err) {
-				return
-			}
-			for _, key := range slices.Backward(keys) {
-				recs, err := s.block(&dec, blockRef{day, key})
-				if err != nil && !yield(nil, err) {
-					return
-				}
-				for i := range slices.Backward(recs) {
-					if match(&recs[i]) && !yield(&recs[i], nil) {
-						return
-					}
-				}
-			}
-		}
+		recs = joined(old, recs)
 	}
+	return d.settle(enc, recs)
 }
 
 func (s *Store) days(first, last string) (days []string, err error) {
@@ -214,16 +259,7 @@ func (s *Store) days(first, last string) (days []string, err error) {
 	return days, err
 }
 
-func (s *Store) blocks(day string, want func(dayBuckets) [][]byte) (keys [][]byte, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		if d, ok := readDay(tx, day); ok {
-			keys = want(d)
-		}
-		return nil
-	})
-	return keys, err
-}
-
+// block reads all of one; nil where it is gone.
 func (s *Store) block(dec *decoder, ref blockRef) (recs []job.Record, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
 		d, ok := readDay(tx, ref.day)
@@ -236,9 +272,13 @@ func (s *Store) block(dec *decoder, ref blockRef) (recs []job.Record, err error)
 		}
 		var err error
 		if recs, err = dec.decode(v); err != nil {
-			return fmt.Errorf("cannot read block %x of %s: %w: %w", ref.key, ref.day, err, ErrCorrupt)
+			return unreadable(ref, err)
 		}
 		return nil
 	})
 	return recs, err
+}
+
+func unreadable(ref blockRef, err error) error {
+	return fmt.Errorf("cannot read block %x of %s: %w: %w", ref.key, ref.day, err, ErrCorrupt)
 }

@@ -2,9 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -23,10 +24,13 @@ type Stats struct {
 	DroppedJobs uint64 // the same for states of jobs
 
 	Errors     uint64    // commits that failed; what they held is tried again
-	LastError  error     // of the last one that failed
-	Failing    bool      // the last commit failed
+	LastError  error     // of the last one that failed, or was not tried
+	Failing    bool      // the last commit failed, or history is halted
 	LastCommit time.Time // zero: none yet
 	FileSize   int64     // bytes
+
+	Halted    time.Time // since when history has been halted, for lack of room; zero: it is not
+	HaltedWhy error     // nil: it is not
 }
 
 // PutJob hands over the state of a job that is open. The latest state of a job counts, and none after its end. What j
@@ -40,11 +44,8 @@ func (s *Store) EndJob(j job.Saved) { s.queue.putJob(&waitingJob{saved: j, ended
 // PutRecord hands over a process record, which must not be changed afterwards.
 func (s *Store) PutRecord(r *job.Record) { s.queue.putRecord(r) }
 
-// Kick has a commit start now; it doesn't wait for it.
-func (s *Store) Kick() { signal(s.queue.now) }
-
 // Flush waits until all that was handed over before is on disk, or gives the error of the attempt; what failed is kept
-// and tried again later.
+// and tried again later. While history is halted the error is ErrHalted.
 func (s *Store) Flush(ctx context.Context) error {
 	c := make(chan error, 1)
 	if err := s.queue.flush(c); err != nil {
@@ -75,18 +76,28 @@ func (s *Store) Stats() Stats {
 func (s *Store) run() {
 	defer close(s.done)
 	var log streaks
-	for s.await(log.failed) {
-		err := s.commitWaiting()
-		log.commit(s, err)
-		log.drops(s)
+	chore := time.Now().Add(choreFirst)
+	for {
+		switch s.await(&log, chore) {
+		case wakeQuit:
+			s.final = s.commitWaiting(true)
+			return
+		case wakeChore:
+			chore = s.chore()
+		case wakeCommit:
+			err := s.commitWaiting(false)
+			log.commit(s, err)
+			log.drops(s)
+		}
 	}
-	s.final = s.commitWaiting()
 }
 
 // streaks has each trouble logged once when it begins, however long it lasts.
 type streaks struct {
-	failed   int    // commits in a row
-	told     uint64 // dropped when it was last looked at
+	failed   int       // commits in a row
+	tried    time.Time // the last of them
+	halted   bool      // for lack of room
+	told     uint64    // dropped when it was last looked at
 	dropping bool
 }
 
@@ -97,6 +108,7 @@ func (k *streaks) commit(s *Store, err error) {
 	case err != nil && k.failed == 0:
 		s.opt.Log.Error("cannot write to the store, the books wait in memory", "path", s.path, "error", err)
 	}
+	k.tried, k.halted = time.Now(), errors.Is(err, ErrHalted)
 	if k.failed++; err == nil {
 		k.failed = 0
 	}
@@ -111,36 +123,65 @@ func (k *streaks) drops(s *Store) {
 	k.dropping, k.told = n > k.told, n
 }
 
-// await blocks until a commit is due; false: the store is being closed. After failures that is after a delay that grows
-// with their number, or when somebody asks.
-func (s *Store) await(failed int) bool {
-	wait := s.opt.Delay * time.Duration(min(failed, 10))
-	if failed == 0 {
-		select {
-		case <-s.queue.first:
-		case <-s.queue.now:
-			return true
-		case <-s.quit:
-			return false
-		}
-		wait = time.Until(s.queue.due(s.opt.Delay))
+// due says when the next commit is due. After failures that is after a delay that grows with their number; while there is
+// no room, about once a second it is looked whether there is some again.
+func (k *streaks) due(s *Store) (time.Time, bool) {
+	switch {
+	case k.failed == 0:
+		return s.queue.due(s.opt.Delay)
+	case k.halted:
+		return k.tried.Add(min(s.opt.Delay, time.Second)), true
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.queue.now:
-	case <-s.quit:
-		return false
-	}
-	return true
+	return k.tried.Add(s.opt.Delay * time.Duration(min(k.failed, 10))), true
 }
 
-func (s *Store) commitWaiting() error {
+// wake is what the writer was woken for.
+type wake uint8
+
+const (
+	wakeCommit wake = iota
+	wakeChore
+	wakeQuit
+)
+
+// await blocks until something is to be done. What waits to be committed goes before chores.
+func (s *Store) await(log *streaks, chore time.Time) wake {
+	for {
+		next, commit := log.due(s)
+		if !commit || log.failed == 0 && chore.Before(next) {
+			next, commit = chore, false
+		}
+		t := time.NewTimer(time.Until(next))
+		select {
+		case <-s.queue.first:
+			t.Stop()
+			continue
+		case <-s.queue.now:
+			t.Stop()
+			return wakeCommit
+		case <-s.quit:
+			t.Stop()
+			return wakeQuit
+		case <-t.C:
+		}
+		if commit {
+			return wakeCommit
+		}
+		return wakeChore
+	}
+}
+
+// commitWaiting puts what waits on disk. The last time it is tried whatever room there is.
+func (s *Store) commitWaiting(last bool) error {
 	b := s.queue.take()
 	var err error
 	if !b.empty() {
-		err = s.commit(b)
+		if !last {
+			err = s.room()
+		}
+		if err == nil {
+			err = s.commit(b)
+		}
 	}
 	s.queue.finish(b, err)
 	return err
@@ -148,8 +189,7 @@ func (s *Store) commitWaiting() error {
 
 // commit puts a batch on disk, whole or not at all. The records go first, so that an ended job has its records.
 func (s *Store) commit(b batch) error {
-	jobs := s.encodeJobs(b.jobs)
-	tail := s.tail
+	jobs, moments := s.encodeJobs(b.jobs), s.tellable(b)
 	err := s.update(func(tx *bolt.Tx) error {
 		if err := s.putRecords(tx, b.records); err != nil {
 			return err
@@ -159,20 +199,49 @@ func (s *Store) commit(b batch) error {
 				return err
 			}
 		}
-		return nil
+		return putRest(tx, moments, b.parts)
 	})
 	if err != nil {
-		s.tail = tail
-		return fmt.Errorf("cannot commit to the store: %w", err)
+		return fmt.Errorf("cannot commit to the store: %w", noRoom(err))
 	}
 	return nil
+}
+
+func putRest(tx *bolt.Tx, moments []job.Moment, parts []job.Part) error {
+	for i := range moments {
+		if err := putMoment(tx, &moments[i]); err != nil {
+			return err
+		}
+	}
+	for _, p := range parts {
+		if err := putPart(tx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellable leaves out what cannot be encoded, as encodeJobs does, and adds the gap of what was lost.
+func (s *Store) tellable(b batch) (out []job.Moment) {
+	list := b.moments
+	if !b.lost.none() {
+		list = append(slices.Clone(list), b.lost.gap(s.opt.BootID))
+	}
+	for i := range list {
+		if _, err := encodeMoment(&list[i]); err != nil {
+			s.opt.Log.Error("cannot encode a moment for the store", "kind", string(list[i].Kind), "error", err)
+			continue
+		}
+		out = append(out, list[i])
+	}
+	return out
 }
 
 // encodeJobs leaves out what cannot be encoded (a date past the year 9999): trying again would hold up all the rest.
 func (s *Store) encodeJobs(jobs []*waitingJob) []jobOp {
 	out := make([]jobOp, 0, len(jobs))
 	for _, w := range jobs {
-		v, err := json.Marshal(&w.saved)
+		v, err := encodeJob(&w.saved)
 		if err != nil {
 			s.queue.refused()
 			s.opt.Log.Error("cannot encode a job for the store", "jid", w.saved.JID, "error", err)

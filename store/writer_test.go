@@ -58,7 +58,6 @@ func TestCommitAtOnce(t *testing.T) {
 				s.PutJob(saved(job.NewJID(7, uint32(i+1))))
 			}
 		}},
-		{"a kick", func(s *Store) { s.PutJob(saved(1)); s.Kick() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{Batch: 10, Jobs: 5}) // the delay is an hour
@@ -130,7 +129,7 @@ func endedJobs(t testing.TB, s *Store) (out []job.Saved) {
 	return out
 }
 
-// TestJobIsKept: nothing of a job is lost on its way through JSON.
+// TestJobIsKept: nothing of a job is lost on its way.
 func TestJobIsKept(t *testing.T) {
 	s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{})
 	n, u, v, jid := 22, uint32(1000), int64(1<<60+1), job.NewJID(7, 1)
@@ -377,26 +376,28 @@ func readAll(t *testing.T, s *Store, stop <-chan struct{}, each int) {
 	}
 }
 
-// TestEndedWindow: bounds, order and more than a page of jobs.
+// TestEndedWindow: what overlaps, in order, over more than a page of jobs. Job i ends after i seconds and lasts for 30.
 func TestEndedWindow(t *testing.T) {
 	s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{})
 	const n = 700
+	at := func(i int) time.Time { return day0.Add(time.Duration(i) * time.Second) }
 	for _, i := range rand.Perm(n) {
-		s.EndJob(ended(saved(job.NewJID(7, uint32(i+1))), day0.Add(time.Duration(i)*time.Second)))
+		j := ended(saved(job.NewJID(7, uint32(i+1))), at(i))
+		j.Started = at(i - 30)
+		s.EndJob(j)
 	}
 	flush(t, s)
-	at := func(i int) time.Time { return day0.Add(time.Duration(i) * time.Second) }
+	even := func(in *job.Info) bool { return in.Seq%2 == 1 }
 	for _, c := range []struct {
 		from, to    time.Time
 		first, last int // newest, oldest
 	}{
-		{time.Time{}, time.Time{}, 699, 0}, {at(10), time.Time{}, 699, 10}, {time.Time{}, at(10), 9, 0}, {at(100), at(600), 599, 100},
+		{time.Time{}, time.Time{}, 699, 0}, {at(10), time.Time{}, 699, 10}, {time.Time{}, at(10), 39, 0},
+		{at(100), at(600), 629, 100}, {at(100), at(100).Add(1), 130, 100}, {at(699), at(699), 699, 699}, {time.Time{}, at(-30), -1, 0},
 	} {
 		var got, want []int
 		for j, err := range s.Ended(c.from, c.to) {
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			got = append(got, int(j.Seq)-1)
 		}
 		for i := c.first; i >= c.last; i-- {
@@ -404,6 +405,14 @@ func TestEndedWindow(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%d to %d: %v", c.first, c.last, got)
+		}
+		got = nil
+		for j, err := range s.EndedJobs(c.from, c.to, even) {
+			must(t, err)
+			got = append(got, int(j.Seq)-1)
+		}
+		if want = slices.DeleteFunc(want, func(i int) bool { return i%2 == 1 }); !slices.Equal(got, want) {
+			t.Errorf("the even ones of %d to %d: %v", c.first, c.last, got)
 		}
 	}
 	for range s.Ended(at(700), time.Time{}) {

@@ -29,6 +29,7 @@ type app struct {
 	stdout, stderr io.Writer
 	width          int // of a line on stdout
 	now            func() time.Time
+	euid           int
 
 	runDir string
 	json   bool
@@ -37,7 +38,7 @@ type app struct {
 
 func newApp() *app {
 	return &app{
-		stdout: os.Stdout, stderr: os.Stderr, width: terminalWidth(os.Stdout), now: time.Now,
+		stdout: os.Stdout, stderr: os.Stderr, width: terminalWidth(os.Stdout), now: time.Now, euid: os.Geteuid(),
 		users: make(map[uint32]string),
 	}
 }
@@ -78,7 +79,7 @@ jobd's run directory, as --run-dir does.`,
   jobctl tree 17             what runs in job 17
   jobctl kill 17             end it`,
 		Args:                       knownVerb,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return a.list(cmd.Context(), control.Request{}) },
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return a.list(cmd.Context(), control.Request{}, false) },
 		DisableFlagsInUseLine:      true,
 		Version:                    buildVersion(),
 		SilenceErrors:              true,
@@ -102,7 +103,7 @@ jobd's run directory, as --run-dir does.`,
 func (a *app) verbs() []*cobra.Command {
 	verbs := []*cobra.Command{
 		a.listCommand(), a.showCommand(), a.psCommand(), a.treeCommand(), a.idCommand(),
-		a.historyCommand(), a.procsCommand(), a.statusCommand(), a.selfcheckCommand(),
+		a.historyCommand(), a.procsCommand(), a.reportCommand(), a.dbCommand(), a.statusCommand(), a.selfcheckCommand(),
 		a.runCommand(), a.killCommand(), a.waitCommand(), a.tagCommand(),
 		a.createCommand(), a.releaseCommand(), a.attachCommand(), a.detachCommand(), a.moveCommand(), a.adoptCommand(),
 		a.drainCommand(), a.resumeCommand(),
@@ -169,12 +170,14 @@ func (a *app) show(v any, write func() error) error {
 }
 
 // say prints a line for people; it is made safe, and folded where it is too long.
-func (a *app) say(format string, args ...any) error {
+func (a *app) say(format string, args ...any) error { return a.sayTo(a.stdout, format, args...) }
+
+func (a *app) sayTo(w io.Writer, format string, args ...any) error {
 	var b strings.Builder
 	for _, line := range fold(plain(fmt.Sprintf(format, args...)), a.width) {
 		b.WriteString(line + "\n")
 	}
-	_, err := io.WriteString(a.stdout, b.String())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 

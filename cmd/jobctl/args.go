@@ -79,20 +79,30 @@ func numeric(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// findUser gives the name and the uid of a user who is named, or numbered.
-func findUser(text string) (string, uint32, error) {
+// account is a user as the name service knows them.
+type account struct {
+	name     string
+	uid, gid uint32
+}
+
+// findUser gives the account of a user who is named, or numbered.
+func findUser(text string) (account, error) {
 	u, err := user.Lookup(text)
 	if err != nil && numeric(text) {
 		u, err = user.LookupId(text)
 	}
 	if err != nil {
-		return "", 0, fmt.Errorf("there is no user %s", text)
+		return account{}, fmt.Errorf("there is no user %s", text)
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
-		return "", 0, fmt.Errorf("user %s has the uid %q: %w", text, u.Uid, err)
+		return account{}, fmt.Errorf("user %s has the uid %q: %w", text, u.Uid, err)
 	}
-	return u.Username, uint32(uid), nil
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return account{}, fmt.Errorf("user %s has the gid %q: %w", text, u.Gid, err)
+	}
+	return account{u.Username, uint32(uid), uint32(gid)}, nil
 }
 
 // timeout is the value of a flag: how long to wait.

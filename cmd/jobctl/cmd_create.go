@@ -51,17 +51,16 @@ func (a *app) create(ctx context.Context, req control.Request, user string) erro
 	})
 }
 
-// forUser names the user and the uid: jobd asks no name service.
+// forUser names the user, the uid and the gid: jobd asks no name service.
 func forUser(req control.Request, user string) (control.Request, error) {
-	var name string
-	var uid uint32
+	var acc account
 	var err error
 	if user == "" {
-		name, uid, err = callingUser()
+		acc, err = callingUser()
 	} else {
-		name, uid, err = findUser(user)
+		acc, err = findUser(user)
 	}
-	req.User, req.UID = name, &uid
+	req.User, req.UID, req.GID = acc.name, &acc.uid, &acc.gid
 	return req, err
 }
 

@@ -10,30 +10,42 @@ import (
 )
 
 func (a *app) listCommand() *cobra.Command {
-	var req control.Request
+	var all, asCSV bool
 	cmd := &cobra.Command{
-		Use:   "list [--all] [--limit N]",
+		Use:   "list [--all] [FILTER...] [--sort KEY] [--limit N] [--csv]",
 		Short: "show the open jobs, one line each",
 		Long: `Show the open and the lingering jobs, the newest first, one line each:
 JID, user, where the login came from (else its terminal, else its service),
 when it started, state, processes, CPU time and command.
 
 There is no header, on a terminal or not. - is what is unknown, ~ stands before
-what is estimated.`,
+what is estimated. The filters say which jobs: all of them have to hold.`,
 		Example: `  jobctl list
+  jobctl list --sort cpu --limit 5
   jobctl list --all --json | jq '.[].user'`,
 		Args: needs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.list(cmd.Context(), req) },
 	}
-	cmd.Flags().BoolVar(&req.All, "all", false, "the jobs that have ended too")
-	cmd.Flags().Var(newLimit(&req.Limit), "limit", "the newest `N` only")
+	cmd.Flags().BoolVar(&all, "all", false, "the jobs that have ended too")
+	f := newFilter(a, cmd).sortable(jobOrders...)
+	a.csvFlag(cmd, &asCSV)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		req, err := f.request()
+		if err != nil {
+			return err
+		}
+		req.All = all
+		return a.list(cmd.Context(), req, asCSV)
+	}
 	return cmd
 }
 
-func (a *app) list(ctx context.Context, req control.Request) error {
+func (a *app) list(ctx context.Context, req control.Request, asCSV bool) error {
 	jobs, err := a.client().List(ctx, req)
 	if err != nil {
 		return cannot("list the jobs", err)
+	}
+	if asCSV {
+		return writeCSV(a.stdout, jobs)
 	}
 	return a.show(array(jobs), func() error { return a.jobTable(jobs).write(a.stdout, a.width) })
 }

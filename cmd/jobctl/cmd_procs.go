@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -9,47 +10,86 @@ import (
 	"github.com/jobd-project/jobd/job/control"
 )
 
+// recordOrders are what records of processes can be sorted by.
+var recordOrders = []string{"ended", "started", "cpu", "memory", "io", "elapsed"}
+
+// recordView is how records are shown.
+type recordView struct{ csv, tree, execs bool }
+
 func (a *app) procsCommand() *cobra.Command {
-	var req control.Request
+	var v recordView
 	cmd := &cobra.Command{
-		Use:   "procs [JID] [--limit N]",
+		Use:   "procs [JID] [FILTER...] [--sort KEY] [--limit N] [--tree|--csv]",
 		Short: "show the records of processes that have ended",
 		Long: `Show the records of processes that have ended, the newest first: of one job, or
 without a JID of all the jobs that the caller may see. jobctl procs self shows
-those of the job that jobctl was started in.`,
-		Example: "  jobctl procs 17\n  jobctl procs --limit 100 --json",
+those of the job that jobctl was started in.
+
+The filters say which: all of them have to hold. --uid and --group are the
+process's own, --user, --service, --rhost and --tag are those of its job.
+
+--execs lists the programs below each process that ran more than one. --tree
+shows what ran in a job below what started it, with what still lives there; an
+orphan stands at the top, or below its reaper.`,
+		Example: "  jobctl procs 17 --tree\n  jobctl procs --command '^cc1$' --min-cpu 1m --sort cpu --limit 10\n  jobctl procs --exit fail --since 1h --csv",
 		Args:    needs("[JID]"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if len(args) > 0 {
-				if req.Job, err = jobRef(args[0]); err != nil {
-					return err
-				}
-			}
-			return a.procs(cmd.Context(), req)
-		},
 	}
-	cmd.Flags().Var(newLimit(&req.Limit), "limit", "the newest `N` only")
+	f := newFilter(a, cmd).sortable(recordOrders...).ofRecords()
+	cmd.Flags().BoolVar(&v.tree, "tree", false, "of one job, each below its parent")
+	cmd.Flags().BoolVar(&v.execs, "execs", false, "list the programs, where there is more than one")
+	a.csvFlag(cmd, &v.csv)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req, err := f.request()
+		if err != nil {
+			return err
+		}
+		if len(args) > 0 {
+			if req.Job, err = jobRef(args[0]); err != nil {
+				return err
+			}
+		}
+		if v.tree && (v.csv || req.Sort != "" || req.Limit > 0 || req.Job == "") {
+			return badUsage(cmd, "--tree is of one JID, and all of it: no --csv, --sort or --limit goes with it")
+		}
+		return a.procs(cmd.Context(), req, v)
+	}
 	return cmd
 }
 
-func (a *app) procs(ctx context.Context, req control.Request) error {
+func (a *app) procs(ctx context.Context, req control.Request, v recordView) error {
 	list, err := a.client().Procs(ctx, req)
+	if err == nil && v.tree {
+		list, err = a.withLiving(ctx, req, list)
+	}
 	if err != nil {
 		return cannot("show the records", err)
 	}
-	return a.show(processArray(list), func() error { return a.recordTable(list).write(a.stdout, a.width) })
+	switch {
+	case v.csv:
+		err = writeCSV(a.stdout, list)
+	case v.tree:
+		err = a.show(processArray(list), func() error { return a.treeTable(list, v.execs).write(a.stdout, a.width) })
+	default:
+		err = a.show(processArray(list), func() error { return a.recordTable(list, v.execs).write(a.stdout, a.width) })
+	}
+	if err != nil {
+		return err
+	}
+	req = shown(req, len(list), func() *time.Time { return list[len(list)-1].Ended })
+	return a.noteGaps(ctx, req, v.csv || a.json)
 }
 
-func (a *app) recordTable(list []job.Process) *table {
+func (a *app) recordTable(list []job.Process, execs bool) *table {
 	t := &table{columns: []column{
 		{title: "JID", right: true}, {title: "PID", right: true}, {title: "USER", floor: 6}, {title: "ENDED"},
-		{title: "LASTED", right: true}, {title: "CPU", right: true}, {title: "MEM", right: true}, {title: "EXIT", right: true},
-		{title: "COMMAND", floor: 7},
+		{title: "LASTED", right: true}, {title: "CPU", right: true}, {title: "MEM", right: true}, {title: "I/O", right: true},
+		{title: "EXIT", right: true}, {title: "COMMAND", floor: 7},
 	}}
 	now := a.now()
 	for _, p := range list {
-		t.add(seqText(p.Seq), number(&p.PID), a.userName(p.UID), momentOr(p.Ended, now), span(p.Elapsed),
-			about(p.CPU, p.Estimated), size(p.MaxRSS), number(p.ExitStatus), plain(p.Comm))
+		t.add(seqText(p.Seq), number(&p.PID), a.userName(p.UID), momentOr(p.Ended, now), span(p.Elapsed), about(p.CPU, p.Estimated),
+			size(p.MaxRSS), size(both(p.ReadBytes, p.WriteBytes)), number(p.ExitStatus), plain(p.Comm))
+		a.noteExecs(t, p, execs)
 	}
 	return t
 }

@@ -23,12 +23,14 @@ type running struct {
 	user    string
 	service string
 	pamDir  string
+	summary bool
+	session bool // a user, a service or a place for services was named
 }
 
 func (a *app) runCommand() *cobra.Command {
 	var r running
 	cmd := &cobra.Command{
-		Use:   "run [--user U] [--service S] [--pam-dir DIR] -- CMD [ARG...]",
+		Use:   "run [--summary] [--user U] [--service S] -- CMD [ARG...]",
 		Short: "run a command in a PAM session, as a job",
 		Long: `Run a command in a PAM session of a user, as a job, and end with its exit code.
 What the command leaves behind stays in the job.
@@ -42,18 +44,28 @@ The command gets the session's environment, not the caller's, but for TERM. It
 starts in the caller's directory; with --user, in that user's home. Only root
 may run it as somebody else.
 
+--summary prints what it all used when it ends: the command and whatever it
+started, daemons too. An ordinary user needs no session for that and gets no
+job: the command runs in the caller's job, directory and environment.
+
 Exit code: the command's; 128+n when signal n ended it; 125 when jobctl could
 not run it, for whatever reason.`,
 		Example: `  jobctl run -- make -j8
+  jobctl run --summary -- make -j8
   jobctl run --user alice -- /usr/local/bin/nightly`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return badUsage(cmd, "CMD is missing")
 			}
+			r.session = cmd.Flags().Changed("user") || cmd.Flags().Changed("service") || cmd.Flags().Changed("pam-dir")
+			if r.summary {
+				return a.runFollowed(cmd.Context(), args, r)
+			}
 			return a.run(cmd.Context(), args, r)
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows CMD is the command's
+	cmd.Flags().BoolVar(&r.summary, "summary", false, "print what it all used when it ends")
 	cmd.Flags().StringVar(&r.user, "user", "", "as user `U`")
 	cmd.Flags().StringVar(&r.service, "service", runService, "the PAM service `S`")
 	cmd.Flags().StringVar(&r.pamDir, "pam-dir", "", "the PAM services are in `DIR`, not in /etc/pam.d")
@@ -62,7 +74,7 @@ not run it, for whatever reason.`,
 
 func (a *app) run(ctx context.Context, command []string, r running) error {
 	do := "run " + command[0]
-	who, err := r.who(os.Geteuid())
+	who, err := r.who(a.euid)
 	if err != nil {
 		return cannot(do, err)
 	}
@@ -151,10 +163,10 @@ func terminalName() string {
 }
 
 // callingUser is whoever started jobctl.
-func callingUser() (string, uint32, error) {
+func callingUser() (account, error) {
 	u, err := user.Current()
 	if err != nil {
-		return "", 0, fmt.Errorf("the caller has no name: %w", err)
+		return account{}, fmt.Errorf("the caller has no name: %w", err)
 	}
 	return findUser(u.Username)
 }

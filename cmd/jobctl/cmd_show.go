@@ -40,7 +40,7 @@ func (a *app) jobFacts(in job.Info) *facts {
 	f.add("job", fmt.Sprintf("%d (%s) on %s", in.Seq, in.JID, plain(in.Host)))
 	f.add("boot", plain(in.BootID))
 	f.add("state", stateText(in.State)+when(in.Held, ", held")+when(in.Estimated, ", estimated"))
-	f.add("user", fmt.Sprintf("%s (%d)", plain(in.User), in.UID))
+	f.add("user", fmt.Sprintf("%s (%d), group %s", plain(in.User), in.UID, number(in.GID)))
 	originFacts(f, in)
 	a.timeFacts(f, in)
 	kinFacts(f, in)
@@ -98,7 +98,7 @@ func useFacts(f *facts, in job.Info) {
 	f.add("processes", fmt.Sprintf("%d now, %d at most, %d in all", in.Processes, in.PeakProcesses, in.TotalProcesses))
 	f.add("cpu", about(in.CPU, in.Estimated)+when(in.CPUSource != "", " by "+plain(in.CPUSource)))
 	f.add("", fmt.Sprintf("user %s, system %s, unattributed %s", span(in.CPUUser), span(in.CPUSystem), span(in.CPUUnattributed)))
-	f.add("memory", size(in.MaxRSS)+when(in.MaxRSS != nil, " at most in one process"))
+	f.add("memory", size(in.MaxRSS)+when(in.MaxRSS != nil, " at most in one process")+when(in.PeakMemory != nil, ", "+size(in.PeakMemory)+" in all"))
 	f.add("disk", size(in.ReadBytes)+" read, "+size(in.WriteBytes)+" written")
 }
 

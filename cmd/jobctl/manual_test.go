@@ -24,6 +24,9 @@ func TestManual(t *testing.T) {
 		if entry == "" {
 			t.Errorf("%s has no entry for %s", manual, cmd.Name())
 		}
+		if strings.Contains(entry, "FILTER") {
+			entry += filtersOf(page)
+		}
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if !strings.Contains(entry, roff("--"+f.Name)) && !strings.Contains(page, "\n.BR \\-"+f.Shorthand+" \", \" "+roff("--"+f.Name)) {
 				t.Errorf("%s: the entry for %s lacks --%s", manual, cmd.Name(), f.Name)
@@ -91,6 +94,13 @@ func entryOf(page string, cmd *cobra.Command) string {
 	return entry
 }
 
+// filtersOf is what several verbs have in common.
+func filtersOf(page string) string {
+	_, text, _ := strings.Cut(page, "\n.SS Filters\n")
+	text, _, _ = strings.Cut(text, "\n.S")
+	return text
+}
+
 // TestHelp: each verb explains itself, with an example that names it, in lines that fit a terminal.
 func TestHelp(t *testing.T) {
 	for _, cmd := range allCommands() {
@@ -115,7 +125,7 @@ func TestHelp(t *testing.T) {
 
 // TestVerbs are those of the contract, and no more: what is not there yet is no verb, not even one that says so.
 func TestVerbs(t *testing.T) {
-	want := "adopt attach completion create detach drain help history id kill list move procs ps release resume run selfcheck " +
+	want := "adopt attach completion create db detach drain help history id kill list move procs ps release report resume run selfcheck " +
 		"show status tag tree wait"
 	var names []string
 	for _, cmd := range allCommands()[1:] {

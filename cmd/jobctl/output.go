@@ -20,9 +20,19 @@ type column struct {
 type table struct {
 	columns []column
 	rows    [][]string
+	notes   map[int][]string // lines below a row
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// note puts a line below the row that was added last.
+func (t *table) note(line string) {
+	if t.notes == nil {
+		t.notes = make(map[int][]string)
+	}
+	last := len(t.rows) - 1
+	t.notes[last] = append(t.notes[last], line)
+}
 
 // write prints the table; no line is wider than width.
 func (t *table) write(w io.Writer, width int) error {
@@ -31,8 +41,11 @@ func (t *table) write(w io.Writer, width int) error {
 	if titles := t.titles(); titles != nil {
 		t.line(&b, titles, widths, width)
 	}
-	for _, row := range t.rows {
+	for i, row := range t.rows {
 		t.line(&b, row, widths, width)
+		for _, note := range t.notes[i] {
+			b.WriteString(shorten("  "+note, width) + "\n")
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

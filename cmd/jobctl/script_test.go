@@ -11,11 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 )
 
@@ -23,6 +25,7 @@ import (
 //
 //	rc N jobctl …    runs jobctl and expects the exit code N
 //	asked FILE       compares the requests that jobd got since the last time
+//	cmpcr A B        compares A, whose lines end in CR LF, with B
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -33,6 +36,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"rc":    rc,
 			"asked": asked,
+			"cmpcr": cmpcr,
 		},
 	})
 }
@@ -95,8 +99,17 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func cmpcr(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cmpcr A B")
+	}
+	if got, want := ts.ReadFile(args[0]), strings.ReplaceAll(ts.ReadFile(args[1]), "\n", "\r\n"); got != want {
+		ts.Fatalf("it is\n%q, not\n%q", got, want)
+	}
+}
+
 // backend answers each request with the file jobd/VERB-JOB.json of the story, else jobd/VERB.json, or says no with what
-// VERB.error has. It writes down what it was asked.
+// VERB.error has; $JOBCTL in it is the pid of who asks. Without moments.json there are none. It writes down what it was asked.
 type backend struct {
 	dir string
 	mu  sync.Mutex
@@ -114,6 +127,9 @@ func (b *backend) Do(_ context.Context, peer control.Peer, _ control.Access, req
 		return nil, err
 	}
 	verb := string(req.Verb)
+	if err := b.moveOn(verb); err != nil {
+		return nil, err
+	}
 	for _, name := range []string{verb + "-" + string(req.Job), verb} {
 		if text, err := os.ReadFile(filepath.Join(b.dir, name+".error")); err == nil {
 			no := &control.Error{}
@@ -121,13 +137,29 @@ func (b *backend) Do(_ context.Context, peer control.Peer, _ control.Access, req
 		}
 		text, err := os.ReadFile(filepath.Join(b.dir, name+".json"))
 		if err == nil {
-			return json.RawMessage(text), nil
+			pid := strconv.Itoa(int(peer.PID))
+			return json.RawMessage(strings.ReplaceAll(string(text), "$JOBCTL", pid)), nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
+	if req.Verb == control.Moments {
+		return []job.Moment{}, nil
+	}
 	return nil, errors.New("the story has no " + verb + ".json")
+}
+
+// moveOn: once a job has been made, id.json is id-after.json, where there is one.
+func (b *backend) moveOn(verb string) error {
+	if verb != string(control.Create) {
+		return nil
+	}
+	err := os.Rename(filepath.Join(b.dir, "id-after.json"), filepath.Join(b.dir, "id.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (b *backend) note(req control.Request) error {

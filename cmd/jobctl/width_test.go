@@ -89,7 +89,8 @@ func TestNoLineIsTooWide(t *testing.T) {
 		jobs := rapid.SliceOfN(rapid.Custom(anyJob), 0, 4).Draw(t, "jobs")
 		list := rapid.SliceOfN(rapid.Custom(anyProcess), 0, 12).Draw(t, "processes")
 		for name, tab := range map[string]*table{
-			"list": a.jobTable(jobs), "history": a.historyTable(jobs), "ps": a.processTable(list), "procs": a.recordTable(list),
+			"list": a.jobTable(jobs), "history": a.historyTable(jobs), "ps": a.processTable(list), "procs": a.recordTable(list, false),
+			"a tree of records": a.treeTable(list, false),
 		} {
 			out := printed(t, a.width, tab)
 			fits(t, name, out, a.width)

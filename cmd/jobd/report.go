@@ -118,7 +118,11 @@ func (a *accountant) of(ctx context.Context, jid job.JID) (*job.Info, bool) {
 
 // addParts counts what checkpoints found on no record.
 func (a *accountant) addParts(ctx context.Context) error {
-	for p, err := range a.d.store.Parts(a.req.Since, time.Time{}) {
+	from := a.req.Since
+	if from.Before(a.kept) { // of jobs that ended before, the totals are taken
+		from = a.kept
+	}
+	for p, err := range a.d.store.Parts(from, time.Time{}) {
 		if err != nil {
 			return unreadable(err)
 		}

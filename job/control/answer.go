@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/report"
 )
 
 // writeError writes {"error":{…}}.
@@ -21,15 +22,16 @@ func writeError(w http.ResponseWriter, e *Error) {
 	_, _ = w.Write(b) // a client that has gone wants no answer
 }
 
-// writeAnswer writes what the backend answered. Lists are written piece by piece: they may be long.
-func writeAnswer(w http.ResponseWriter, v any) {
+// writeAnswer writes what the backend answered. Lists are written piece by piece: they may be long. Renew gives the client
+// its time anew.
+func writeAnswer(w http.ResponseWriter, v any, renew func()) {
 	switch v := v.(type) {
 	case []job.Info:
 		writeList(w, v, func(in job.Info) any { return wholeInfo(in) })
 	case []job.Process:
 		writeList(w, v, wholeProcess)
 	case Processes:
-		writeProcesses(w, v)
+		writeProcesses(w, v, renew)
 	default:
 		b, err := encode(whole(v))
 		if err != nil {
@@ -58,10 +60,10 @@ func writeList[T any](w http.ResponseWriter, list []T, whole func(T) any) {
 	a.end()
 }
 
-// writeProcesses writes an array while it is being made.
-func writeProcesses(w http.ResponseWriter, list Processes) {
+// writeProcesses writes an array while it is being made, for as long as the client takes it.
+func writeProcesses(w http.ResponseWriter, list Processes, renew func()) {
 	head(w, http.StatusOK)
-	a := array{w: w}
+	a := array{w: &patient{w: w, renew: renew, begun: true}}
 	if err := list(func(p job.Process) bool { return a.add(wholeProcess(p)) }); err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -125,6 +127,14 @@ func whole(v any) any {
 		return v
 	case SelfcheckAnswer:
 		v.Differences = list(v.Differences)
+		return v
+	case report.Report:
+		v.Lines, v.Gaps = list(v.Lines), list(v.Gaps)
+		return v
+	case []job.Moment:
+		return list(v)
+	case DBStats:
+		v.Buckets = dict(v.Buckets)
 		return v
 	case ChangeAnswer:
 		v.Processes = list(v.Processes)

@@ -133,8 +133,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, b Backe
 		writeError(w, e)
 		return
 	}
+	if stream, ok := v.(Stream); ok {
+		s.stream(w, rt, g.peer, stream)
+		return
+	}
 	s.cfg.Observe(rt.verb, "")
-	writeAnswer(w, v)
+	writeAnswer(w, v, func() { s.deadline(w) })
 }
 
 // carryOut checks access before anything of the request is looked at. A panic costs one answer.
@@ -181,6 +185,9 @@ func (rt route) admit(p Peer) error {
 			Code: Denied, Message: "you are not root of jobd's own user namespace",
 			Hint: "ask from outside the container, or as a user of your own",
 		}
+	}
+	if rt.op != "" {
+		return Errorf(Denied, "only %s may use %s %s", need, rt.verb, rt.op)
 	}
 	return Errorf(Denied, "only %s may %s", need, rt.verb)
 }

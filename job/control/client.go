@@ -2,8 +2,10 @@ package control
 
 import (
 	"context"
+	"io"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/report"
 )
 
 // Client asks jobd over jobd.sock. It keeps no connection. An error is an *Error that jobd answered, or wraps
@@ -15,7 +17,7 @@ type Client struct {
 // NewClient gives a client of the socket at path.
 func NewClient(path string) *Client { return &Client{Path: path} }
 
-// List gives the jobs that are open or lingering, with All the ended too. Of req count All, User, UID, Since, Until, Limit.
+// List gives the jobs that are open or lingering, with All the ended too. Of req count All and what counts for History.
 func (c *Client) List(ctx context.Context, req Request) ([]job.Info, error) {
 	return ask[[]job.Info](ctx, c, List, req)
 }
@@ -55,7 +57,7 @@ func (c *Client) Wait(ctx context.Context, req Request) (job.Info, error) {
 	return ask[job.Info](ctx, c, Wait, req)
 }
 
-// Create makes a job of the caller, or with Hold an empty one. Of req count Hold, Want, User, UID, Service, Tags.
+// Create makes a job of the caller, or with Hold an empty one. Of req count Hold, Want, User, UID, GID, Service, Tags.
 func (c *Client) Create(ctx context.Context, req Request) (job.Info, error) {
 	return ask[job.Info](ctx, c, Create, req)
 }
@@ -81,7 +83,8 @@ func (c *Client) Move(ctx context.Context, req Request) (ChangeAnswer, error) {
 	return ask[ChangeAnswer](ctx, c, Move, req)
 }
 
-// Adopt makes jobs of processes older than jobd: of PID, Scope, or AllSessions. User, UID and Tags say what jobd can't know.
+// Adopt makes jobs of processes older than jobd: of PID, Scope, or AllSessions. User, UID, GID and Tags say what
+// jobd can't know.
 func (c *Client) Adopt(ctx context.Context, req Request) (AdoptAnswer, error) {
 	return ask[AdoptAnswer](ctx, c, Adopt, req)
 }
@@ -103,12 +106,39 @@ func (c *Client) Resume(ctx context.Context) error {
 	return err
 }
 
-// History gives jobs that have ended. Of req count User, UID, Since, Until, Limit.
+// History gives jobs that have ended. Of req count User, UID, GID, Command, Service, RHost, Tag, Since, Until, MinCPU, MinRSS,
+// MinIO, Exit, Sort, Limit.
 func (c *Client) History(ctx context.Context, req Request) ([]job.Info, error) {
 	return ask[[]job.Info](ctx, c, History, req)
 }
 
-// Procs gives the records of processes that have left. Of req count Job, User, UID, Since, Until, Limit.
+// Procs gives the records of processes that have left. Of req count Job, Exe, PID and what counts for History.
 func (c *Client) Procs(ctx context.Context, req Request) ([]job.Process, error) {
 	return ask[[]job.Process](ctx, c, Procs, req)
+}
+
+// Report adds up what was used. Of req count By, IncludeOpen and what counts for Procs, but for Sort.
+func (c *Client) Report(ctx context.Context, req Request) (report.Report, error) {
+	return ask[report.Report](ctx, c, Report, req)
+}
+
+// Moments gives the marks of time in the books, the earliest first. Of req count Since and Until.
+func (c *Client) Moments(ctx context.Context, req Request) ([]job.Moment, error) {
+	return ask[[]job.Moment](ctx, c, Moments, req)
+}
+
+// DBStats says what the books take.
+func (c *Client) DBStats(ctx context.Context) (DBStats, error) {
+	return ask[DBStats](ctx, c, DB, Request{Op: OpStats})
+}
+
+// Backup writes a copy of the books as they are now, a database, to w. After an error what was written is not whole.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	return c.copyTo(ctx, w, Request{Verb: DB, Op: OpBackup})
+}
+
+// Forget takes a person out of the books and leaves the sums. Of req count User and UID.
+func (c *Client) Forget(ctx context.Context, req Request) (ForgetAnswer, error) {
+	req.Op = OpForget
+	return ask[ForgetAnswer](ctx, c, DB, req)
 }

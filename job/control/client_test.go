@@ -115,13 +115,21 @@ func TestClientRefuses(t *testing.T) {
 	c := NewClient("/nonexistent")
 	x := t.Context()
 	calls := map[string]func() error{
-		"no job is named":      func() error { _, err := c.Show(x, ""); return err },
-		"does not name a job":  func() error { _, err := c.Show(x, "17/kill"); return err },
-		`"../x" does not name`: func() error { return c.Release(x, "../x") },
-		`kill knows no "hold"`: func() error { _, err := c.Kill(x, Request{Job: "17", Hold: true}); return err },
-		`list knows no "job"`:  func() error { _, err := c.List(x, Request{Job: "17"}); return err },
-		"no pid is given":      func() error { _, err := c.Attach(x, Request{Job: "17"}); return err },
-		"no tags are given":    func() error { _, err := c.Tag(x, "17", nil); return err },
+		"no job is named":        func() error { _, err := c.Show(x, ""); return err },
+		"does not name a job":    func() error { _, err := c.Show(x, "17/kill"); return err },
+		`"../x" does not name`:   func() error { return c.Release(x, "../x") },
+		`kill knows no "hold"`:   func() error { _, err := c.Kill(x, Request{Job: "17", Hold: true}); return err },
+		`list knows no "job"`:    func() error { _, err := c.List(x, Request{Job: "17"}); return err },
+		"no pid is given":        func() error { _, err := c.Attach(x, Request{Job: "17"}); return err },
+		`report knows no "sort"`: func() error { _, err := c.Report(x, Request{Sort: "cpu"}); return err },
+		"regular expression": func() error {
+			_, err := c.History(x, Request{Command: "("})
+			var e *Error
+			errors.As(err, &e)
+			return Errorf(e.Code, "%s, %s", e.Message, e.Hint)
+		},
+		"a minimum below 0": func() error { _, err := c.Procs(x, Request{MinIO: -1}); return err },
+		"no tags are given": func() error { _, err := c.Tag(x, "17", nil); return err },
 		"more than 65536 bytes": func() error {
 			_, err := c.Tag(x, "17", map[string]string{"a": strings.Repeat("x", longestBody)})
 			return err

@@ -22,7 +22,7 @@ func (rt route) names() []string { return strings.Fields(rt.fields) }
 
 // decode reads a request of this route, and refuses whatever it doesn't understand.
 func (rt route) decode(w http.ResponseWriter, r *http.Request) (Request, error) {
-	req := Request{Verb: rt.verb, Job: JobRef(r.PathValue("job"))}
+	req := Request{Verb: rt.verb, Op: rt.op, Job: JobRef(r.PathValue("job"))}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return req, Errorf(BadRequest, "cannot read the query: %s", err)
@@ -45,11 +45,13 @@ func (req *Request) readQuery(query url.Values, names []string) error {
 		if !slices.Contains(names, name) {
 			return unknownField(req.Verb, name, names)
 		}
-		if len(values) != 1 {
+		if len(values) != 1 && name != "tag" {
 			return Errorf(BadRequest, "%s stands there twice", name)
 		}
-		if err := req.set(name, values[0]); err != nil {
-			return Errorf(BadRequest, "bad %s %q: %s", name, clip(values[0], 64), err)
+		for _, value := range values {
+			if err := req.set(name, value); err != nil {
+				return Errorf(BadRequest, "bad %s %q: %s", name, clip(value, 64), err)
+			}
 		}
 	}
 	return nil
@@ -57,38 +59,84 @@ func (req *Request) readQuery(query url.Values, names []string) error {
 
 // set takes a parameter of a query.
 func (req *Request) set(name, value string) (err error) {
+	if text := req.text(name); text != nil {
+		*text = value
+		return nil
+	}
 	switch name {
 	case "job":
 		req.Job = JobRef(value)
-	case "user":
-		req.User = value
+	case "tag":
+		req.Tag = append(req.Tag, value)
 	case "all":
 		req.All, err = parseBool(value)
 	case "unjobbed":
 		req.Unjobbed, err = parseBool(value)
-	case "pid":
-		var v uint64
-		if v, err = parseNumber(value, 31); v == 0 && err == nil {
-			err = errors.New("a process id is above 0")
-		}
-		req.PID = int32(v)
-	case "uid":
-		var v uint64
-		v, err = parseNumber(value, 32)
-		uid := uint32(v)
-		req.UID = &uid
-	case "limit":
-		var v uint64
-		v, err = parseNumber(value, 31)
-		req.Limit = int(v)
+	case "include_open":
+		req.IncludeOpen, err = parseBool(value)
 	case "since":
 		req.Since, err = parseTime(value)
 	case "until":
 		req.Until, err = parseTime(value)
 	default:
-		err = errors.New("it can't stand in a query")
+		err = req.setNumber(name, value)
 	}
 	return err
+}
+
+// text is the field of a parameter that is taken as it stands.
+func (req *Request) text(name string) *string {
+	switch name {
+	case "user":
+		return &req.User
+	case "command":
+		return &req.Command
+	case "exe":
+		return &req.Exe
+	case "service":
+		return &req.Service
+	case "rhost":
+		return &req.RHost
+	case "exit":
+		return &req.Exit
+	case "sort":
+		return &req.Sort
+	case "by":
+		return &req.By
+	}
+	return nil
+}
+
+func (req *Request) setNumber(name, value string) error {
+	bits, known := map[string]int{"pid": 31, "limit": 31, "uid": 32, "gid": 32, "min_cpu": 63, "min_rss": 63, "min_io": 63}[name]
+	if !known {
+		return errors.New("it can't stand in a query")
+	}
+	v, err := parseNumber(value, bits)
+	if err != nil {
+		return err
+	}
+	id := uint32(v)
+	switch name {
+	case "pid":
+		if v == 0 {
+			return errors.New("a process id is above 0")
+		}
+		req.PID = int32(v)
+	case "limit":
+		req.Limit = int(v)
+	case "uid":
+		req.UID = &id
+	case "gid":
+		req.GID = &id
+	case "min_cpu":
+		req.MinCPU = int64(v)
+	case "min_rss":
+		req.MinRSS = int64(v)
+	case "min_io":
+		req.MinIO = int64(v)
+	}
+	return nil
 }
 
 func parseBool(s string) (bool, error) {
@@ -180,6 +228,9 @@ func (rt route) check(req Request) error {
 	case req.UID != nil && *req.UID == noID:
 		return Errorf(BadRequest, "%d is no user id", *req.UID)
 	}
+	if err := checkFilter(req); err != nil {
+		return err
+	}
 	return checkVerb(req)
 }
 
@@ -211,6 +262,14 @@ func checkVerb(req Request) error {
 	case Tag:
 		if len(req.Tags) == 0 {
 			return Errorf(BadRequest, "no tags are given")
+		}
+	case Procs:
+		if req.Sort == "processes" {
+			return Errorf(BadRequest, "records can't be sorted by processes: each is of one")
+		}
+	case DB:
+		if req.Op == OpForget && req.User == "" && req.UID == nil {
+			return Errorf(BadRequest, "forget takes a user, a uid or both")
 		}
 	}
 	return nil

@@ -18,6 +18,7 @@ func FuzzHTTP(f *testing.F) {
 	for _, rt := range routes {
 		f.Add([]byte(rt.method + " " + strings.ReplaceAll(rt.path, "{job}", "17") + "?all=true&limit=3 HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n" + `{"signal":9}`))
 	}
+	f.Add([]byte("GET /v1/report?by=tag:a&tag=a&tag=b%3dc&command=%5ea%2b&rhost=::/3&exit=!0&min_cpu=1&since=2026-03-01T00:00:00Z HTTP/1.1\r\nHost: x\r\n\r\n"))
 	f.Add([]byte("POST /v1/jobs/0x12/tags HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := dialAPI(t, path)

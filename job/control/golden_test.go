@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/report"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -90,6 +91,11 @@ func goldenCases() []goldenCase {
 	})
 	p := job.Process{JID: jid, Seq: 17, PID: 4242, TGID: 4242, PPID: ref(int32(1)), Comm: "bash", Started: &start, Flags: []string{"fork"}}
 	stray := job.Process{PID: 5151, TGID: 5151, Comm: "top", Flags: []string{}, State: "S"}
+	line := report.Line{
+		Key: "alice", UID: ref(uint32(1000)), Jobs: 2, Processes: 31, Wall: 9e9, CPU: 6e9, CPUUser: 4e9, CPUSystem: 1e9, CPUUnattributed: 1e9, MaxRSS: 1 << 20,
+		CoreMem: 5, ReadBytes: 512, WriteBytes: 4096, Units: ref(1.5), Estimated: true,
+	}
+	gap := job.Moment{Time: start.Add(time.Minute), Kind: job.MomentGap, Since: &start, Text: "jobd was down", Events: ref(uint64(3))}
 	change := ChangeAnswer{JID: jid, Seq: 17, Processes: []int32{4242, 4300}}
 	type C = Client
 	type X = context.Context
@@ -139,6 +145,27 @@ func goldenCases() []goldenCase {
 		{"history", func(x X, c *C) (any, error) {
 			return c.History(x, Request{UID: ref(uint32(1000)), Since: start, Until: start.Add(time.Hour)})
 		}, []job.Info{in, in}},
+		{"history with every filter", func(x X, c *C) (any, error) {
+			return c.History(x, Request{
+				User: "alice", UID: ref(uint32(0)), GID: ref(uint32(100)), Command: "^(cc1|ld)$", Service: "sshd", RHost: "131.169.0.0/16",
+				Tag: []string{"project=a&b", "night"}, Since: start, Until: start.Add(1), MinCPU: 1, MinRSS: 2, MinIO: 3, Exit: "!0", Sort: "processes", Limit: 9,
+			})
+		}, []job.Info{}},
+		{"records of a program", func(x X, c *C) (any, error) {
+			return c.Procs(x, Request{Exe: "/cc1$", PID: 4242, Tag: []string{"night"}, Exit: "139", Sort: "cpu"})
+		}, []job.Process{}},
+		{"report", func(x X, c *C) (any, error) { return c.Report(x, Request{}) }, report.Report{
+			By: "user", Lines: []report.Line{line}, Total: line, Gaps: []job.Moment{gap}, KeptSince: &start,
+		}},
+		{"report by a tag", func(x X, c *C) (any, error) {
+			return c.Report(x, Request{By: "tag:project", Job: "self", Since: start, IncludeOpen: true, Limit: 1})
+		}, report.Report{By: "tag:project", From: &start, Lines: []report.Line{line}, Other: &line, Total: line, Gaps: []job.Moment{}, IncludeOpen: true}},
+		{"moments", func(x X, c *C) (any, error) { return c.Moments(x, Request{Since: start, Until: start.Add(time.Hour)}) }, []job.Moment{gap}},
+		{"db", func(x X, c *C) (any, error) { return c.DBStats(x) }, DBStats{
+			Path: "/var/lib/jobd/jobd.db", Bytes: 1 << 20, FreeBytes: 4096, Schema: 2, Created: &start, Jobs: 3, Open: 1, Records: 40, PerRecord: ref(23.5),
+			Oldest: &start, Days: 2, Buckets: map[string]int64{"jobs": 4096},
+		}},
+		{"forget", func(x X, c *C) (any, error) { return c.Forget(x, Request{User: "bob", UID: ref(uint32(1001))}) }, ForgetAnswer{Jobs: 2, Records: 31, Open: 1}},
 		{"records", func(x X, c *C) (any, error) { return c.Procs(x, Request{Job: "17", Limit: 1}) }, []job.Process{p}},
 		{"a fault", func(x X, c *C) (any, error) { return c.Status(x) }, &Error{Code: Internal, Message: "disk"}},
 		{"busy", func(x X, c *C) (any, error) { return c.Status(x) }, &Error{Code: Busy, Message: "you have too many requests in hand", Hint: "try again"}},
@@ -215,7 +242,7 @@ func lastSeen(b *fake) string {
 	asked, _, _ := b.saw()
 	r := asked[len(asked)-1]
 	text, _ := json.Marshal(r)
-	return string(r.Verb) + " " + string(text)
+	return strings.TrimSpace(string(r.Verb)+" "+r.Op) + " " + string(text)
 }
 
 // stub is a jobd that answers whatever the test says. Requests come one by one.

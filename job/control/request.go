@@ -104,7 +104,7 @@ type Request struct {
 	By          string `json:"by,omitempty"`           // report: user, group, job, command, service, day, hour, tag:KEY
 	IncludeOpen bool   `json:"include_open,omitempty"` // report: what lives now, too
 
-	Op string `json:"op,omitempty"` // db: stats, forget, …
+	Op string `json:"-"` // db: stats, backup or forget; the route says which
 }
 
 // Peer is who is at the other end, by the kernel's word.
@@ -128,8 +128,8 @@ type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
 	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag:
-	// job.Info; ps: []job.Process; procs: Processes, or []job.Process; release, drain, resume: struct{}{}; the others: the answer type of their name, or
-	// ChangeAnswer. access is what the route asks for: Root has been enforced, Owner is the backend's to enforce.
+	// job.Info; ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats,
+	// Stream or ForgetAnswer, by Op; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer. access is what the route asks for: Root has been enforced, Owner is the backend's to enforce.
 	// The context ends when the client has gone.
 	Do(ctx context.Context, peer Peer, access Access, req Request) (any, error)
 }

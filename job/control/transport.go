@@ -21,24 +21,59 @@ import (
 func ask[T any](ctx context.Context, c *Client, verb Verb, req Request) (T, error) {
 	var out T
 	req.Verb = verb
+	err := c.send(ctx, req, func(body io.Reader) error {
+		if err := json.NewDecoder(body).Decode(&out); err != nil {
+			return unreachable(ctx, c.Path, fmt.Errorf("cannot read the answer: %w", err))
+		}
+		return nil
+	})
+	return out, err
+}
+
+// send sends a request, and gives what was answered to read when it was no error.
+func (c *Client) send(ctx context.Context, req Request, read func(io.Reader) error) error {
 	hr, err := newHTTP(ctx, req)
 	if err != nil {
-		return out, err
+		return err
 	}
 	t := &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: c.dial}
 	defer t.CloseIdleConnections()
 	resp, err := t.RoundTrip(hr)
 	if err != nil {
-		return out, unreachable(ctx, c.Path, err)
+		return unreachable(ctx, c.Path, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return out, readError(resp)
+		return readError(resp)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return out, unreachable(ctx, c.Path, fmt.Errorf("cannot read the answer: %w", err))
-	}
-	return out, nil
+	return read(resp.Body)
+}
+
+// target keeps apart what could not be written and what could not be read.
+type target struct {
+	w   io.Writer
+	err error
+}
+
+func (t *target) Write(b []byte) (int, error) {
+	n, err := t.w.Write(b)
+	t.err = err
+	return n, err
+}
+
+// copyTo hands an answer of bytes on. Its end has been seen when there is no error: the connection says so.
+func (c *Client) copyTo(ctx context.Context, w io.Writer, req Request) error {
+	return c.send(ctx, req, func(body io.Reader) error {
+		t := &target{w: w}
+		_, err := io.Copy(t, body)
+		switch {
+		case t.err != nil:
+			return fmt.Errorf("cannot write what jobd sent: %w", t.err)
+		case err != nil:
+			return unreachable(ctx, c.Path, fmt.Errorf("cannot read the answer, it is cut off: %w", err))
+		}
+		return nil
+	})
 }
 
 func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -90,11 +125,12 @@ func newHTTP(ctx context.Context, req Request) (*http.Request, error) {
 	return hr, err
 }
 
-// routeOf finds the route of a verb: of the two that ps has, by whether a job is named.
+// routeOf finds the route of a verb: of those that db has, by what it is to do; of the two that ps has, by whether a job is
+// named.
 func routeOf(req Request) route {
 	var last route
 	for _, rt := range routes {
-		if rt.verb != req.Verb {
+		if rt.verb != req.Verb || rt.op != req.Op {
 			continue
 		}
 		last = rt
@@ -129,12 +165,16 @@ func (rt route) say(req Request) (map[string]json.RawMessage, error) {
 func asQuery(said map[string]json.RawMessage) url.Values {
 	query := url.Values{}
 	for name, raw := range said {
-		text := string(raw)
 		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			text = s
+		var list []string
+		switch {
+		case json.Unmarshal(raw, &s) == nil:
+			query.Set(name, s)
+		case json.Unmarshal(raw, &list) == nil:
+			query[name] = list
+		default:
+			query.Set(name, string(raw))
 		}
-		query.Set(name, text)
 	}
 	return query
 }

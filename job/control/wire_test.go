@@ -45,6 +45,8 @@ func TestLoginRequestRefused(t *testing.T) {
 		{"uid is a name", "verb=open\nuser=a\nuid=alice\nservice=x\n", "uid"},
 		{"uid below 0", "verb=open\nuser=a\nuid=-1\nservice=x\n", "uid"},
 		{"uid too large", "verb=open\nuser=a\nuid=4294967296\nservice=x\n", "uid"},
+		{"gid is a name", goodOpen + "gid=users\n", "gid"},
+		{"gid that is none", goodOpen + "gid=4294967295\n", "gid"},
 		{"uid that is none", "verb=open\nuser=a\nuid=4294967295\nservice=x\n", "uid"},
 		{"nested", goodOpen + "nested=maybe\n", "nested"},
 	} {
@@ -140,11 +142,15 @@ func FuzzPairs(f *testing.F) {
 }
 
 func FuzzLoginRequest(f *testing.F) {
-	f.Add("alice", uint32(1000), "sshd", "ssh", "10.0.0.1", "", "10.0.0.1 1 10.0.0.2 22", "publickey a b", true)
-	f.Add("%\n\x00", uint32(0), "\x7f", "=", "é", "\xff", "", "", false)
-	f.Fuzz(func(t *testing.T, user string, uid uint32, service, tty, rhost, ruser, connection, auth string, nested bool) {
+	f.Add("alice", uint32(1000), uint32(100), "sshd", "ssh", "10.0.0.1", "", "10.0.0.1 1 10.0.0.2 22", "publickey a b", true)
+	f.Add("%\n\x00", uint32(0), uint32(0), "\x7f", "=", "é", "\xff", "", "", false)
+	f.Fuzz(func(t *testing.T, user string, uid, gid uint32, service, tty, rhost, ruser, connection, auth string, nested bool) {
+		hasGID := gid != 0 && gid != noID
+		if !hasGID {
+			gid = 0
+		}
 		for _, r := range []LoginRequest{
-			{"open", user, uid, service, tty, rhost, ruser, connection, auth, nested},
+			{"open", user, uid, gid, hasGID, service, tty, rhost, ruser, connection, auth, nested},
 			{Verb: "close", User: user, Service: service},
 		} {
 			b, err := r.format()

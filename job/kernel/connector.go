@@ -25,11 +25,14 @@ type Connector struct {
 	events    *source
 	stats     *source
 	sentinel  *sentinel
+	programs  *programs // nil: nobody wants to know
 	lin       *lineage
 	bench     *bench
 	gaps      gaps
 	stash     stash
-	delays    bool
+	unread    []unread
+	execs     ExecMode
+	groups    watch.Group // that are kept
 	readiness *readiness
 	self      int32
 
@@ -53,6 +56,7 @@ type Counts struct {
 	RecordsLost     uint64 // exit records that the kernel dropped
 	RecordsMissed   uint64 // exits of members without a record
 	RecordsStray    uint64 // records without an exit
+	ExecsUnread     uint64 // execs of members that had run another program, or had gone, before somebody could look
 	Malformed       uint64 // datagrams that could not be read
 	QueuedEvents    uint32 // bytes in the receive buffers at the last look
 	QueuedRecords   uint32
@@ -62,16 +66,33 @@ type Counts struct {
 	AmbiguousParent int
 }
 
+// Option is something that the engine is to do otherwise than by itself.
+type Option func(*Connector)
+
+// KeepExecs says what is kept of the programs that members run; without it ExecExe.
+func KeepExecs(mode ExecMode) Option { return func(c *Connector) { c.execs = mode } }
+
+// KeepGroups says which groups of figures are kept of exit records; without it all that the kernel gives. The others are
+// unknown. GroupBasic is always kept.
+func KeepGroups(groups watch.Group) Option {
+	return func(c *Connector) { c.groups = groups | watch.GroupBasic }
+}
+
 // OpenConnector opens the sockets, then makes the first scan, so that nothing falls between: what queued meanwhile is
 // read by the first Drain.
-func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error) {
+func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option) (*Connector, error) {
 	if err := InitialNamespaces(fs); err != nil {
 		return nil, err
 	}
 	c := &Connector{
 		FS: fs, Cgroups: cgroups, Log: log, self: int32(os.Getpid()),
-		lin: newLineage(), bench: newBench(), stash: make(stash),
-		delays: delayAccounting(fs),
+		lin: newLineage(), bench: newBench(), stash: make(stash), execs: ExecExe, groups: ^watch.Group(0),
+	}
+	for _, set := range options {
+		set(c)
+	}
+	if !delayAccounting(fs) {
+		c.groups &^= watch.GroupDelay // they read 0
 	}
 	var err error
 	if c.stats, err = dialTaskstats(); err != nil {
@@ -81,6 +102,9 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger) (*Connector, error
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
 			return hear(fs, cgroups, pid, bornAt(at, readClocks()))
 		})
+	}
+	if err == nil && c.execs != ExecOff {
+		c.programs, err = newPrograms(fs, c.execs, log)
 	}
 	if err == nil {
 		err = c.scanFirst()
@@ -117,6 +141,9 @@ func (c *Connector) closeSockets() {
 	}
 	if c.sentinel != nil {
 		c.sentinel.stop()
+	}
+	if c.programs != nil {
+		c.programs.stop()
 	}
 }
 
@@ -156,6 +183,7 @@ const drainMost = 1 << 16
 // emitted, unless there were more than drainMost.
 func (c *Connector) Drain(emit Emit) error {
 	c.clock = readClocks()
+	c.readLate()
 	n := 0
 	err := c.events.each(func(b []byte) bool {
 		c.take(b, emit)

@@ -19,7 +19,7 @@ import (
 )
 
 // realEngine opens the connector on the real kernel. It needs root; where it must run, it fails instead of skipping.
-func realEngine(t *testing.T) *Connector {
+func realEngine(t *testing.T, options ...Option) *Connector {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("JOBD_INTEGRATION") == "1" {
@@ -31,7 +31,7 @@ func realEngine(t *testing.T) *Connector {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := OpenConnector(Proc, cgroups, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	c, err := OpenConnector(Proc, cgroups, slog.New(slog.NewTextHandler(os.Stderr, nil)), options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,10 @@ func TestIntegrationHandleIsNeverAnothers(t *testing.T) {
 		t.Fatalf("handles %v, %v: want the one that is alive", hs, err)
 	}
 	begin()
-	until(t, c, ignore, func() bool { return !c.Alive(id) })
+	until(t, c, ignore, func() bool {
+		_, err := Proc.Stat(id.PID) // until it is reaped it takes signals
+		return !c.Alive(id) && errors.Is(err, ErrGone)
+	})
 	if err := hs[0].Signal(9); !errors.Is(err, ErrGone) {
 		t.Errorf("signal to a process that has gone: %v", err)
 	}

@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"fmt"
+	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/jobd-project/jobd/job"
@@ -140,6 +142,20 @@ func CgroupCPU(c *Cgroups, p job.Placement) (cpu CPU, ok bool) {
 		return CPU{Total: cpu.Total - *p.BaseCPU, User: -1, System: -1}, true
 	}
 	return cpu, true
+}
+
+// PeakMemory gives the most memory that a job's cgroup ever held, bytes (cgroup-v2: memory.peak, 5.19). ok is false where
+// there is no such file, or the cgroup is not this job's own: the peak of what others did cannot be taken off.
+func PeakMemory(c *Cgroups, p job.Placement) (bytes int64, ok bool) {
+	if p.Cgroup == "" || !p.Own || c.Mount == "" {
+		return 0, false
+	}
+	b, err := os.ReadFile(path.Join(c.Mount, p.Cgroup, "memory.peak"))
+	if err != nil {
+		return 0, false
+	}
+	bytes, err = strconv.ParseInt(string(trimmed(b)), 10, 64)
+	return bytes, err == nil
 }
 
 // LogindSession reads the session's id off the name of its scope (systemd's session-ID.scope), which logind gave it.

@@ -36,12 +36,12 @@ func (c *Connector) record(tid int32, wanted bool) (ok bool) {
 		c.counts.Records++
 		if r.tid != tid {
 			var u watch.Usage
-			decodeTaskstats(&u, r.stats, c.delays)
+			decodeTaskstats(&u, r.stats, c.groups)
 			c.stash.put(r.tid, u, c.clock.mono)
 			return true
 		}
 		if wanted {
-			decodeTaskstats(&c.exited, r.stats, c.delays)
+			decodeTaskstats(&c.exited, r.stats, c.groups)
 		}
 		ok = true
 		return false
@@ -57,7 +57,7 @@ func (c *Connector) stashAll() {
 	err := c.stats.each(func(b []byte) bool {
 		if r, ok := findExitRecord(b); ok {
 			c.counts.Records++
-			decodeTaskstats(&c.exited, r.stats, c.delays)
+			decodeTaskstats(&c.exited, r.stats, c.groups)
 			c.stash.put(r.tid, c.exited, c.clock.mono)
 		}
 		return true

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"math/bits"
 	"runtime"
 	"sync"
 
@@ -18,14 +17,8 @@ type sentinel struct {
 	hear func(pid int32, at int64) (testimony, bool)
 
 	mu    sync.Mutex
-	heard map[sentinelKey]testimony
+	heard map[messageKey]testimony
 	err   error // why it stopped by itself
-}
-
-// sentinelKey finds the same fork event on both sockets: the stamp is the message's own.
-type sentinelKey struct {
-	pid  int32
-	time int64
 }
 
 // sentinelKeep is how many testimonies may wait for the drain before the oldest are of no use any more.
@@ -45,7 +38,7 @@ func newSentinel(hear func(int32, int64) (testimony, bool)) (*sentinel, error) {
 		src.close()
 		return nil, err
 	}
-	s := &sentinel{src: src, end: end, hear: hear, heard: make(map[sentinelKey]testimony)}
+	s := &sentinel{src: src, end: end, hear: hear, heard: make(map[messageKey]testimony)}
 	go s.run()
 	return s, nil
 }
@@ -114,14 +107,14 @@ func (s *sentinel) ask(pid int32, at int64) {
 	if len(s.heard) >= sentinelKeep {
 		clear(s.heard)
 	}
-	s.heard[sentinelKey{pid, at}] = t
+	s.heard[messageKey{pid, at}] = t
 }
 
 // take gives what was heard of a fork, once.
 func (s *sentinel) take(pid int32, at int64) (testimony, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := sentinelKey{pid, at}
+	k := messageKey{pid, at}
 	t, ok := s.heard[k]
 	delete(s.heard, k)
 	return t, ok
@@ -132,16 +125,14 @@ func (s *sentinel) take(pid int32, at int64) (testimony, bool) {
 // than that every fork of a new process passes.
 const filterMost = 1000
 
-// forkFilter passes acknowledgements and the forks of new processes whose parent_tgid is one of parents. Classic BPF
-// loads in network order; the messages are in the host's, so constants are turned round.
+// forkFilter passes acknowledgements and the forks of new processes whose parent_tgid is one of parents.
 func forkFilter(parents []int32) ([]unix.SockFilter, error) {
-	swap := func(v int32) uint32 { return bits.ReverseBytes32(uint32(v)) }
 	const whole, none = 1 << 16, 0
 	prog := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: offWhat, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: procEventNone, SkipTrue: 1},
 		bpf.RetConstant{Val: whole},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: swap(procEventFork), SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: hostOrder(procEventFork), SkipTrue: 1},
 		bpf.RetConstant{Val: none},
 		bpf.LoadAbsolute{Off: offData + 8, Size: 4}, // child_pid
 		bpf.TAX{},
@@ -156,16 +147,8 @@ func forkFilter(parents []int32) ([]unix.SockFilter, error) {
 	}
 	for _, pid := range parents {
 		prog = append(prog,
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: swap(pid), SkipTrue: 1},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: hostOrder(uint32(pid)), SkipTrue: 1},
 			bpf.RetConstant{Val: whole})
 	}
-	raw, err := bpf.Assemble(append(prog, bpf.RetConstant{Val: last}))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]unix.SockFilter, len(raw))
-	for i, r := range raw {
-		out[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
-	}
-	return out, nil
+	return assemble(append(prog, bpf.RetConstant{Val: last}))
 }

@@ -4,15 +4,12 @@ import (
 	"testing"
 
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 )
 
 // passes runs a datagram through a filter as the kernel would.
-func passes(t *testing.T, parents []int32, datagram []byte) bool {
+func passes(t *testing.T, raw []unix.SockFilter, datagram []byte) bool {
 	t.Helper()
-	raw, err := forkFilter(parents)
-	if err != nil {
-		t.Fatal(err)
-	}
 	asm := make([]bpf.RawInstruction, len(raw))
 	for i, r := range raw {
 		asm[i] = bpf.RawInstruction{Op: r.Code, Jt: r.Jt, Jf: r.Jf, K: r.K}
@@ -58,7 +55,11 @@ func TestForkFilter(t *testing.T) {
 		{"more than fit", append(many, 1), "fork", true},
 		{"more than fit, a thread", append(many, 1), "thread", false},
 	} {
-		if passes(t, c.parents, got[c.datagram]) != c.want {
+		filter, err := forkFilter(c.parents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if passes(t, filter, got[c.datagram]) != c.want {
 			t.Errorf("%s: passes %v", c.name, !c.want)
 		}
 	}
@@ -66,7 +67,7 @@ func TestForkFilter(t *testing.T) {
 
 func TestSentinelRemembersOnce(t *testing.T) {
 	one := uint32(1)
-	s := &sentinel{heard: make(map[sentinelKey]testimony), hear: func(pid int32, _ int64) (testimony, bool) {
+	s := &sentinel{heard: make(map[messageKey]testimony), hear: func(pid int32, _ int64) (testimony, bool) {
 		return testimony{cgroup: "/jobd/7", audit: &one}, pid != 99
 	}}
 	s.ask(10, 5)

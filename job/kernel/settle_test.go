@@ -19,7 +19,7 @@ type court struct {
 
 func newCourt(t *testing.T) *court {
 	c := &Connector{lin: newLineage(), bench: newBench(), Cgroups: &Cgroups{Mount: "/none"}, Log: slog.New(slog.DiscardHandler)}
-	c.sentinel = &sentinel{src: &source{fd: -1}, heard: make(map[sentinelKey]testimony)}
+	c.sentinel = &sentinel{src: &source{fd: -1}, heard: make(map[messageKey]testimony)}
 	c.FS = FS(t.TempDir())
 	for _, f := range [][2]int32{{0, 1}, {1, 5}, {5, 10}, {5, 20}} {
 		c.lin.fork(f[0], f[1], 0, 0)
@@ -38,7 +38,7 @@ func (k *court) login(pid int32, label Label, p job.Placement) {
 func (k *court) fork(parent int32, t *testimony) (child *proc, inherits int32) {
 	k.next++
 	if t != nil {
-		k.c.sentinel.heard[sentinelKey{k.next, 1}] = *t
+		k.c.sentinel.heard[messageKey{k.next, 1}] = *t
 	}
 	k.c.fork(&procEvent{a: parent, b: parent, c: k.next, d: k.next, time: 1}, func(e *watch.Event) error {
 		inherits = e.Parent.PID

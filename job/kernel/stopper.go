@@ -6,6 +6,7 @@ import "os"
 type stopper struct {
 	r, w *os.File
 	fd   int
+	told chan struct{} // closed when it is to end, for a goroutine that waits in Go
 	done chan struct{}
 }
 
@@ -14,11 +15,12 @@ func newStopper() (*stopper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stopper{r: r, w: w, fd: int(r.Fd()), done: make(chan struct{})}, nil
+	return &stopper{r: r, w: w, fd: int(r.Fd()), told: make(chan struct{}), done: make(chan struct{})}, nil
 }
 
 // stop returns when the goroutine has closed done: it looks at no descriptor any more.
 func (s *stopper) stop() {
+	close(s.told)
 	s.w.Close()
 	<-s.done
 	s.r.Close()

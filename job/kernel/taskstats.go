@@ -102,9 +102,9 @@ func findAttr(b []byte, typ uint16) []byte {
 	return nil
 }
 
-// decodeTaskstats fills u from a struct taskstats of any version by its length: what it does not reach is not known. delays
-// says whether the kernel keeps them (kernel.task_delayacct); where it does not the fields read 0.
-func decodeTaskstats(u *watch.Usage, b []byte, delays bool) {
+// decodeTaskstats fills u from a struct taskstats of any version by its length: what it does not reach is not known, nor
+// are groups other than those that are wanted.
+func decodeTaskstats(u *watch.Usage, b []byte, wanted watch.Group) {
 	le := binary.LittleEndian
 	u64 := func(off int) int64 { return int64(le.Uint64(b[off:])) }
 	last := u.Comm
@@ -112,36 +112,41 @@ func decodeTaskstats(u *watch.Usage, b []byte, delays bool) {
 	if len(b) < tsMin {
 		return
 	}
-	u.Groups = watch.GroupBasic | watch.GroupCPU
+	known := func(g watch.Group, reach int) bool {
+		if len(b) < reach || !wanted.Has(g) {
+			return false
+		}
+		u.Groups |= g
+		return true
+	}
+	u.Groups = watch.GroupBasic
 	u.Flags, u.Nice, u.Sched = b[tsFlag], int8(b[tsNice]), b[tsSched]
 	u.Comm = commText(b[tsComm:tsComm+tsCommLen], last)
 	u.UID, u.GID = le.Uint32(b[tsUID:]), le.Uint32(b[tsGID:])
 	u.PPID, u.BTime = int32(le.Uint32(b[tsPPID:])), int64(le.Uint32(b[tsBTime:]))
-	u.Elapsed, u.CPU = u64(tsETime)*usec, u64(tsVirtual)
-	u.User, u.System = u64(tsUTime)*usec, u64(tsSTime)*usec
+	u.Elapsed, u.User, u.System = u64(tsETime)*usec, u64(tsUTime)*usec, u64(tsSTime)*usec
 	u.MinFault, u.MajFault = u64(tsMinFlt), u64(tsMajFlt)
-	if delays {
-		u.Groups |= watch.GroupDelay
-		u.CPUDelay, u.BlkDelay, u.SwapDelay = u64(tsCPUDelay), u64(tsBlkDelay), u64(tsSwapDelay)
+	if known(watch.GroupCPU, tsMin) {
+		u.CPU = u64(tsVirtual)
 	}
-	if len(b) >= tsReadBytes {
-		u.Groups |= watch.GroupMemory
+	if known(watch.GroupDelay, tsMin) {
+		u.CPUDelay, u.BlkDelay, u.SwapDelay = u64(tsCPUDelay), u64(tsBlkDelay), u64(tsSwapDelay)
+		if len(b) >= tsReclaim+8 {
+			u.ReclaimDelay = u64(tsReclaim)
+		}
+	}
+	if known(watch.GroupMemory, tsReadBytes) {
 		u.CoreMem, u.VirtMem = u64(tsCoreMem), u64(tsVirtMem)
 		u.MaxRSS, u.MaxVM = u64(tsHiRSS)*kib, u64(tsHiVM)*kib
+	}
+	if known(watch.GroupIO, tsNVCSW) {
 		u.ReadChars, u.WriteChars = u64(tsReadChar), u64(tsReadChar+8)
 		u.ReadCalls, u.WriteCalls = u64(tsReadChar+16), u64(tsReadChar+24)
-	}
-	if len(b) >= tsNVCSW {
-		u.Groups |= watch.GroupIO
 		u.ReadBytes = u64(tsReadBytes)
 		u.WriteBytes = max(u64(tsReadBytes+8)-u64(tsCancelled), 0)
 	}
-	if len(b) >= tsNIVCSW+8 {
-		u.Groups |= watch.GroupSwitch
+	if known(watch.GroupSwitch, tsNIVCSW+8) {
 		u.VolSwitch, u.InvSwitch = u64(tsNVCSW), u64(tsNIVCSW)
-	}
-	if delays && len(b) >= tsReclaim+8 {
-		u.ReclaimDelay = u64(tsReclaim)
 	}
 }
 

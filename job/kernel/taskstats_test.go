@@ -50,6 +50,30 @@ func TestOlderRecordsLackGroups(t *testing.T) {
 	}
 }
 
+// TestGroupsSwitchedOff: what nobody wants is not known, and nothing of it is left in the figures.
+func TestGroupsSwitchedOff(t *testing.T) {
+	r, _ := findExitRecord(datagrams(t, "taskstats.hex")["multi"])
+	const all = watch.GroupBasic | watch.GroupCPU | watch.GroupMemory | watch.GroupIO | watch.GroupSwitch | watch.GroupDelay
+	var full watch.Usage
+	decodeTaskstats(&full, r.stats, all)
+	for off, left := range map[watch.Group]func(*watch.Usage) *int64{
+		watch.GroupCPU:    func(u *watch.Usage) *int64 { return &u.CPU },
+		watch.GroupMemory: func(u *watch.Usage) *int64 { return &u.MaxRSS },
+		watch.GroupIO:     func(u *watch.Usage) *int64 { return &u.ReadChars },
+		watch.GroupSwitch: func(u *watch.Usage) *int64 { return &u.VolSwitch },
+		watch.GroupDelay:  func(u *watch.Usage) *int64 { return &u.CPUDelay },
+	} {
+		var u watch.Usage
+		decodeTaskstats(&u, r.stats, all&^off)
+		if u.Groups != all&^off || *left(&u) != 0 || *left(&full) == 0 && off != watch.GroupDelay {
+			t.Errorf("without %b: groups %b, %d left of %d", off, u.Groups, *left(&u), *left(&full))
+		}
+	}
+	if decodeTaskstats(&full, r.stats, 0); full.Groups != watch.GroupBasic || full.UID != 65534 {
+		t.Errorf("without all that can be switched off: %+v", full)
+	}
+}
+
 // TestShiftedRecordIsRefused: the first kernels with version 15 had fields in the middle, so that ac_pid is not where it
 // was. Nothing of such a record is believed.
 func TestShiftedRecordIsRefused(t *testing.T) {
@@ -79,6 +103,10 @@ func FuzzExitRecord(f *testing.F) {
 
 func decoded(b []byte, delays bool) watch.Usage {
 	u := watch.Usage{Comm: "before", ReclaimDelay: 5}
-	decodeTaskstats(&u, b, delays)
+	wanted := ^watch.Group(0)
+	if !delays {
+		wanted &^= watch.GroupDelay
+	}
+	decodeTaskstats(&u, b, wanted)
 	return u
 }

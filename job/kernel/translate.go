@@ -23,7 +23,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 		c.fork(&ev, emit)
 	case procEventExec:
 		c.lin.exec(ev.b)
-		c.plain(watch.Exec, &ev, emit)
+		c.exec(&ev, emit)
 	case procEventUID:
 		c.plain(watch.UID, &ev, emit)
 	case procEventGID:
@@ -39,15 +39,14 @@ func (c *Connector) event(kind watch.Kind, p *proc, tid int32, at int64) *watch.
 	return &c.scratch
 }
 
+// plain: other ids.
 func (c *Connector) plain(kind watch.Kind, ev *procEvent, emit Emit) {
 	p := c.lin.live[ev.b]
 	if p == nil {
 		return
 	}
 	e := c.event(kind, p, ev.a, ev.time)
-	if kind != watch.Exec {
-		e.Real, e.Value, e.Valid = int64(uint32(ev.c)), int64(uint32(ev.d)), true
-	}
+	e.Real, e.Value, e.Valid = int64(uint32(ev.c)), int64(uint32(ev.d)), true
 	c.emit(e, emit)
 }
 

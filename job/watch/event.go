@@ -63,4 +63,16 @@ type Event struct {
 	Inferred bool   // not seen happening: found by a scan or settled by a witness
 	Thread   bool   // a Clone of a further thread of Proc, no new process
 	Usage    *Usage // what a Free's process used, all threads together; nil where the kernel's record was missed
+
+	// Program is what an Exec is of; nil where programs are not followed. It outlives the dispatch: what was not read by
+	// then the engine fills in later, before it dispatches anything else, from the same goroutine.
+	Program *Program
+}
+
+// Program is what a process runs, as somebody found who looked. Looking is always late: the process may have run another
+// by then, or have gone. So it counts only for moments from Read on.
+type Program struct {
+	Exe  string // path; "": not known
+	Args string // arguments, each ended by a NUL, cut after some KiB; "": not kept, or not known
+	Read int64  // CLOCK_MONOTONIC ns when they had been read; 0: they have not been
 }

@@ -24,13 +24,25 @@ type daemon struct {
 	client  *control.Client
 }
 
-// startDaemon starts jobd and waits until it answers.
-func (b *bench) startDaemon(env ...string) (*daemon, error) {
+// newHome makes a directory for a jobd: its books, its sockets, its log.
+func (b *bench) newHome() (string, error) {
 	b.homes++
-	d := &daemon{b: b, home: b.file(fmt.Sprintf("jobd-%d", b.homes))}
-	if err := os.MkdirAll(d.home, 0o755); err != nil {
+	home := b.file(fmt.Sprintf("jobd-%d", b.homes))
+	return home, os.MkdirAll(home, 0o755)
+}
+
+// startDaemon starts jobd with nothing in its books and waits until it answers.
+func (b *bench) startDaemon(env ...string) (*daemon, error) {
+	home, err := b.newHome()
+	if err != nil {
 		return nil, err
 	}
+	return b.startIn(home, env...)
+}
+
+// startIn starts jobd on the books of home and waits until it answers.
+func (b *bench) startIn(home string, env ...string) (*daemon, error) {
+	d := &daemon{b: b, home: home}
 	log, err := os.Create(d.file("log"))
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ type bench struct {
 	mount  string // of cgroup v2
 	groups map[string]group
 	homes  int
+
+	appendix string // a table of its own, below the other
 }
 
 // The cgroups of the run. What a login would do runs in the root, where nobody has placed it: that is where jobd makes a
@@ -70,17 +72,19 @@ func (b *bench) file(name string) string { return filepath.Join(b.dir, name) }
 // module is the path of this project's Go module.
 const module = "github.com/jobd-project/jobd"
 
-// build makes jobd, pam_job.so and the programs of testdata.
+// build makes jobd, jobctl, pam_job.so and the programs of testdata.
 func (b *bench) build() error {
 	commands := [][]string{{"go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.file("jobd"), module + "/cmd/jobd"}}
-	if *binary != "" {
-		commands[0] = []string{"cp", *binary, b.file("jobd")}
+	commands = append(commands, []string{"go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.file("jobctl"), module + "/cmd/jobctl"})
+	if *prebuilt != "" {
+		commands[0] = []string{"cp", *prebuilt, b.file("jobd")}
 	}
-	for _, name := range []string{"reader", "storm", "crowd", "session"} {
+	for _, name := range []string{"reader", "storm", "crowd", "session", "accounted"} {
 		commands = append(commands, []string{
 			"cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", b.file(name), "testdata/" + name + ".c", "-lpam",
 		})
 	}
+	commands = append(commands, []string{"cc", "-std=gnu11", "-O2", "-static", "-o", b.file(short), "testdata/short.c"})
 	sources, err := filepath.Glob("../../../pam/module/*.c")
 	if err != nil || len(sources) == 0 {
 		return errors.Join(errors.New("cannot find the sources of pam_job.so"), err)

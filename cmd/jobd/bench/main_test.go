@@ -18,7 +18,7 @@ var (
 	rounds   = flag.Int("rounds", 10, "storms of each kind that are compared")
 	sessions = flag.Int("sessions", 300, "sessions opened one after the other")
 	lone     = flag.Int("lone", 60, "sessions opened with a pause before each")
-	binary   = flag.String("jobd", "", "measure this `file`, not what this source tree builds")
+	prebuilt = flag.String("jobd", "", "measure this `file`, not what this source tree builds")
 )
 
 // sections are the parts of the table, in its order.
@@ -29,6 +29,9 @@ var sections = []struct {
 	{"process", (*bench).process},
 	{"login", (*bench).login},
 	{"size", (*bench).size},
+	{"books", (*bench).books},
+	{"sustained", (*bench).sustained},
+	{"accuracy", (*bench).accuracy},
 	{"micro", (*bench).micro},
 }
 
@@ -88,5 +91,6 @@ func measure(ctx context.Context, pattern *regexp.Regexp) (err error) {
 		}
 	}
 	b.print(os.Stdout)
+	fmt.Print(b.appendix)
 	return err
 }

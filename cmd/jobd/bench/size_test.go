@@ -49,7 +49,7 @@ func (b *bench) size() (err error) {
 	if err := c.gather(); err != nil {
 		return err
 	}
-	if err := b.reportScrape("scrape with "+thousands(jobs)+" jobs, a member each", d, empty); err != nil {
+	if err := b.reportScrape("scrape with "+number(jobs)+" jobs, a member each", d, empty); err != nil {
 		return err
 	}
 	if err := c.grow(); err != nil {
@@ -58,13 +58,11 @@ func (b *bench) size() (err error) {
 	if err := b.reportMemory(d, small); err != nil {
 		return err
 	}
-	if err := b.reportScrape("scrape with "+thousands(members)+" members", d, empty); err != nil {
+	if err := b.reportScrape("scrape with "+number(members)+" members", d, empty); err != nil {
 		return err
 	}
 	return b.reportIdle(d)
 }
-
-func thousands(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
 
 // noRoom says why so many processes cannot be made here.
 func noRoom() string {
@@ -122,7 +120,7 @@ func (b *bench) reportMemory(d *daemon, small memory) error {
 	}
 	mib := func(v float64) string { return fmt.Sprintf("%.1f MiB", v) }
 	b.add(row{
-		fmt.Sprintf("jobd's RSS with %s jobs and %s members", thousands(jobs), thousands(members)), mib(m.rss),
+		fmt.Sprintf("jobd's RSS with %s jobs and %s members", number(jobs), number(members)), mib(m.rss),
 		"with none " + mib(small.rss), fmt.Sprintf("%.2f", m.rss/small.rss), "< 40 MiB", met(m.rss < 40),
 	})
 	b.add(row{what: "  of it its own, not of files", measured: mib(m.anon), beside: "with none " + mib(small.anon)})
