@@ -150,7 +150,7 @@ func TestUnknownParts(t *testing.T) {
 		`jobd_events_total{event="clone"}`: "1", "jobd_events_lost_total": "0", "jobd_unwitnessed_total": "0",
 		"jobd_resyncs_total": "0", "jobd_refused_total": "0", "jobd_degraded": "0",
 		"jobd_store_commits_total": "0", "jobd_store_queued_records": "0", "jobd_store_dropped_records_total": "0",
-		"jobd_store_errors_total": "0", `jobd_socket_drops_total{socket="connector"}`: "1",
+		"jobd_store_errors_total": "0", "jobd_store_halted": "0", `jobd_socket_drops_total{socket="connector"}`: "1",
 		"jobd_metrics_failures_total": "0",
 	}
 	if d := cmp.Diff(want, samples(expose(t, constant(s)))); d != "" {

@@ -36,6 +36,7 @@ const (
 	nameStoreQueued     = "jobd_store_queued_records"
 	nameStoreDropped    = "jobd_store_dropped_records_total"
 	nameStoreErrors     = "jobd_store_errors_total"
+	nameStoreHalted     = "jobd_store_halted"
 	nameStoreSize       = "jobd_store_size_bytes"
 	nameStoreLastCommit = "jobd_store_last_commit_timestamp_seconds"
 	nameJournalSize     = "jobd_journal_size_bytes"
@@ -98,6 +99,7 @@ func all() []series {
 		{nameStoreQueued, "Records that wait for a commit.", gauge, nil},
 		{nameStoreDropped, "Records given up because the queue was full.", counter, nil},
 		{nameStoreErrors, "Commits that failed.", counter, nil},
+		{nameStoreHalted, "Whether history is halted for lack of room on the disk: 1 or 0.", gauge, nil},
 		{nameStoreSize, "Size of the books on disk.", gauge, nil},
 		{nameStoreLastCommit, "When the books were last committed.", gauge, nil},
 		{nameJournalSize, "Size of the journal of open jobs.", gauge, nil},

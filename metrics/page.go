@@ -118,6 +118,7 @@ func (p *page) store(s *Store) {
 	p.put(nameStoreQueued, float64(s.Queued))
 	p.count(nameStoreDropped, s.Dropped)
 	p.count(nameStoreErrors, s.Errors)
+	p.put(nameStoreHalted, oneIf(s.Halted))
 	p.size(nameStoreSize, s.Bytes)
 	p.time(nameStoreLastCommit, s.LastCommit)
 }
@@ -226,4 +227,11 @@ func (p *page) count(name string, n uint64, labels ...string) { p.put(name, floa
 func (p *page) put(name string, v float64, labels ...string) {
 	d := p.c.descs[name]
 	p.metrics = append(p.metrics, prometheus.MustNewConstMetric(d.desc, d.kind, v, labels...))
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

@@ -65,6 +65,7 @@ type Store struct {
 	Queued     int    // records that wait for a commit
 	Dropped    uint64 // records given up because the queue was full
 	Errors     uint64
+	Halted     bool   // there is no room on the disk
 	Bytes      *int64 // size of the file
 	LastCommit time.Time
 }

@@ -115,6 +115,12 @@ func (a *app) storeFacts(f *facts, s control.StoreStatus) {
 	f.add("books", fmt.Sprintf("%s, %s", plain(s.Path), size(&s.Bytes)))
 	f.add("", fmt.Sprintf("last commit %s, %d queued, %d dropped, %s", momentOr(s.LastCommit, a.now()), s.Queued, s.Dropped,
 		count(s.Errors, "error", "errors")))
+	if s.HaltedSince != nil {
+		f.add("", "HISTORY IS HALTED since "+momentOr(s.HaltedSince, a.now()))
+	}
+	if s.SetAside != "" {
+		f.add("", "a damaged file was set aside: "+plain(s.SetAside))
+	}
 	if s.LastError != "" {
 		f.add("", "last error: "+plain(s.LastError))
 	}

@@ -52,8 +52,8 @@ type settings struct {
 
 // recordSettings say what is kept of a process.
 type recordSettings struct {
-	Exec   string   `toml:"exec"`   // of the programs that it ran: off, exe or argv
-	Groups []string `toml:"groups"` // figures: cpu, memory, io, switches, delays
+	Exec   kernel.ExecMode `toml:"exec"`   // of the programs that it ran: off, exe or argv
+	Groups []string        `toml:"groups"` // figures: cpu, memory, io, switches, delays
 }
 
 // keepSettings say for how long the books are kept. Below 0: for ever.
@@ -66,7 +66,7 @@ type keepSettings struct {
 func defaultSettings() settings {
 	return settings{
 		Visibility: "own", KillGrace: 10 * time.Second,
-		Record: recordSettings{Exec: "exe", Groups: slices.Sorted(maps.Keys(groups))},
+		Record: recordSettings{Exec: kernel.ExecExe, Groups: slices.Sorted(maps.Keys(groups))},
 		Keep:   keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
 	}
 }
@@ -86,7 +86,9 @@ func (r recordSettings) mask() watch.Group {
 }
 
 func (r recordSettings) check() error {
-	if r.Exec != "off" && r.Exec != "exe" && r.Exec != "argv" {
+	switch r.Exec {
+	case kernel.ExecOff, kernel.ExecExe, kernel.ExecArgv:
+	default:
 		return fmt.Errorf("unknown record.exec %q: off, exe or argv", r.Exec)
 	}
 	for _, name := range r.Groups {
@@ -105,6 +107,14 @@ func (k keepSettings) check() error {
 		return errors.New("keep.free_mib is 0 or more")
 	}
 	return nil
+}
+
+// floor is what the store takes, bytes; below 0: none.
+func (k keepSettings) floor() int64 {
+	if k.FreeMiB == 0 {
+		return -1
+	}
+	return k.FreeMiB << 20
 }
 
 // days is what the store takes; below 0: for ever.

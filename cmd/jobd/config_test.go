@@ -36,6 +36,14 @@ func TestParseConfig(t *testing.T) {
 		{"bad syntax", []string{"--config", file("hid = 5\nhost = h\n")}, "line 2"},
 		{"bad hid", []string{"--config", file("hid = 4294967296\n")}, "cannot read"},
 		{"bad visibility", []string{"--config", file("visibility = \"some\"\n")}, "unknown visibility"},
+		{"OK record", []string{"--config", file("[record]\nexec = \"argv\"\ngroups = [\"cpu\", \"io\"]\n[keep]\nprocess_days = -1\n")}, ""},
+		{"OK billing", []string{"--config", file("[billing]\nholidays = [\"12-25\"]\n[billing.nonprime]\nbasic = 1\ntime = 1\nutime = 1\n")}, ""},
+		{"bad exec", []string{"--config", file("[record]\nexec = \"all\"\n")}, "record.exec"},
+		{"bad group", []string{"--config", file("[record]\ngroups = [\"cpu\", \"disk\"]\n")}, `unknown group "disk"`},
+		{"bad days", []string{"--config", file("[keep]\njob_days = 0\n")}, "keep nothing"},
+		{"bad floor", []string{"--config", file("[keep]\nfree_mib = -5\n")}, "keep.free_mib"},
+		{"bad key of a table", []string{"--config", file("[keep]\ndays = 5\n")}, "unknown key keep.days"},
+		{"bad weight", []string{"--config", file("[billing.prime]\nbasic = -1.0\n")}, "billing.prime"},
 		{"bad grace", []string{"--config", file("kill_grace = \"-1s\"\n")}, "kill_grace"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

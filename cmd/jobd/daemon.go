@@ -183,7 +183,7 @@ func (d *jobd) open() (err error) {
 	}
 	d.store, err = store.Open(d.storePath(), store.Options{
 		HID: d.cfg.HID, BootID: d.boot, Now: d.started, Log: d.log,
-		KeepRecords: days(d.cfg.Keep.ProcessDays), KeepJobs: days(d.cfg.Keep.JobDays), Floor: d.cfg.Keep.FreeMiB << 20,
+		KeepRecords: days(d.cfg.Keep.ProcessDays), KeepJobs: days(d.cfg.Keep.JobDays), Floor: d.cfg.Keep.floor(),
 	})
 	if err != nil {
 		return err
@@ -191,7 +191,9 @@ func (d *jobd) open() (err error) {
 	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
 		return err
 	}
-	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log); err != nil {
+	d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log,
+		kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()))
+	if err != nil {
 		return err
 	}
 	if err = d.makeTables(); err != nil {
@@ -209,7 +211,7 @@ func (d *jobd) makeTables() (err error) {
 	if d.notify, err = pnotify.New(d.watch); err != nil {
 		return err
 	}
-	d.table, err = job.New(d.notify, job.Config{HID: d.store.HID(), Host: d.cfg.Host, BootID: d.boot})
+	d.table, err = job.New(d.notify, job.Config{HID: d.store.HID(), Host: d.cfg.Host, BootID: d.boot, Program: d.engine.Program})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ var version = "dev"
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 
 func run(args []string, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "db" {
+		return dbMain(args[1:], os.Stdin, os.Stdout, stderr)
+	}
 	cfg, err := parseConfig(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -178,7 +178,8 @@ func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string
 
 func (d *jobd) measureStore(s *metrics.Snapshot) {
 	st := d.store.Stats()
-	s.Store = &metrics.Store{Commits: st.Commits, Queued: st.Queued, Dropped: st.Dropped, Errors: st.Errors, LastCommit: st.LastCommit}
+	s.Store = &metrics.Store{Commits: st.Commits, Queued: st.Queued, Dropped: st.Dropped, Errors: st.Errors, LastCommit: st.LastCommit,
+		Halted: !st.Halted.IsZero()}
 	if st.FileSize > 0 {
 		s.Store.Bytes = &st.FileSize
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/report"
+	"github.com/jobd-project/jobd/store"
 )
 
 // window is how many records are held at a time to put them in order. The books have them in the order in which they were
@@ -182,7 +184,7 @@ const flushMost = 5 * time.Second
 func (d *jobd) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, flushMost)
 	defer cancel()
-	if err := d.store.Flush(ctx); err != nil {
+	if err := d.store.Flush(ctx); err != nil && !errors.Is(err, store.ErrHalted) { // then what is on disk is all there is
 		return control.Errorf(control.Unavailable, "cannot bring the books up to date: %s", err)
 	}
 	return nil

@@ -249,6 +249,9 @@ func (d *jobd) gapsIn(req control.Request) ([]job.Moment, error) {
 			gaps = append(gaps, m)
 		}
 	}
+	if st := d.store.Stats(); !st.Halted.IsZero() && (req.Until.IsZero() || st.Halted.Before(req.Until)) { // it is not over
+		gaps = append(gaps, job.Moment{Time: time.Now().UTC(), Since: &st.Halted, Kind: job.MomentGap, Text: "history is halted"})
+	}
 	return gaps, nil
 }
 

@@ -91,6 +91,12 @@ func (d *jobd) statusOfStore(s *control.StatusAnswer) {
 	if !st.LastCommit.IsZero() {
 		s.Store.LastCommit = &st.LastCommit
 	}
+	if !st.Halted.IsZero() {
+		s.Store.HaltedSince = &st.Halted
+	}
+	if aside := d.store.SetAside(); aside != nil {
+		s.Store.SetAside = job.Text(aside.Path)
+	}
 }
 
 // A difference has to last to be one: an exit is on its way for as long as its CPU is kept from sending it.

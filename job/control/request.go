@@ -289,6 +289,9 @@ type StoreStatus struct {
 	Errors     uint64     `json:"errors"`
 	LastError  job.Text   `json:"last_error"`
 	LastCommit *time.Time `json:"last_commit"`
+
+	HaltedSince *time.Time `json:"halted_since"` // there is no room on the disk; null: history goes on
+	SetAside    job.Text   `json:"set_aside"`    // a file that could not be opened when jobd was started, where it is now
 }
 
 // SelfcheckAnswer compares the table with the kernel.

@@ -65,3 +65,11 @@ func (h *host) ended(jid job.JID) job.Info {
 	}
 	return in
 }
+
+// moments gives the marks of time in the books, all of them that there are by now.
+func (h *host) moments() []job.Moment {
+	h.t.Helper()
+	all, err := h.client.Moments(h.soon(), control.Request{})
+	must(h.t, err)
+	return all
+}

@@ -4,11 +4,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/jobd-project/jobd/job"
 )
 
 // refused runs a jobd that has to end with 1 and one sentence, which holds the words, and gives it back.
@@ -67,6 +70,7 @@ func same(t *testing.T, before, after map[string]string) {
 // A second jobd on the same directories, or on one of them, is refused, and the first does not notice.
 func TestSecondJobd(t *testing.T) {
 	h := newHost(t)
+	h.moments() // the first commit is over
 	before := files(t, h.dir)
 	refused(t, "another jobd|"+h.runDir(), exec.Command(built.jobd, h.flags()...))
 	same(t, before, files(t, h.dir))
@@ -85,13 +89,8 @@ func TestBadDatabase(t *testing.T) {
 		name, words string
 		spoil       func(t *testing.T, db string)
 	}{
-		{"foreign", "not a database of jobd's|move it away", func(t *testing.T, db string) {
-			must(t, os.WriteFile(db, []byte(strings.Repeat("something else\n", 4096)), 0o600))
-		}},
-		{"foreign bbolt", "not a database of jobd's|move it away", func(t *testing.T, db string) { putMeta(t, db, "somebody", "k", []byte("v")) }},
 		{"newer", "newer jobd", func(t *testing.T, db string) { newer(t, db) }},
 		{"no file", "jobd has to read and write it", func(t *testing.T, db string) { must(t, os.Mkdir(db, 0o700)) }},
-		{"damaged", "damaged|move it away", damage},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -102,6 +101,50 @@ func TestBadDatabase(t *testing.T) {
 			before := files(t, h.stateDir())
 			refused(t, tt.words+"|"+db, exec.Command(built.jobd, h.flags()...))
 			same(t, before, files(t, h.stateDir()))
+		})
+	}
+}
+
+// A file that cannot be read as a database is set aside as it is, and jobd starts: a login is not refused because of it.
+func TestDamagedDatabase(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, db string)
+	}{
+		{"foreign", func(t *testing.T, db string) {
+			must(t, os.WriteFile(db, []byte(strings.Repeat("something else\n", 4096)), 0o600))
+		}},
+		{"foreign bbolt", func(t *testing.T, db string) { putMeta(t, db, "somebody", "k", []byte("v")) }},
+		{"damaged", damage},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := plainHost(t)
+			h.mayLose = true // it says so in the log
+			must(t, os.Mkdir(h.stateDir(), 0o750))
+			db := filepath.Join(h.stateDir(), "jobd.db")
+			tt.spoil(t, db)
+			before, err := os.ReadFile(db)
+			must(t, err)
+			h.start()
+			w := h.newWorld(map[string]string{"svc": plainStack})
+			l := w.login("svc", "alice", nil, "true")
+			if l.wait(); l.jid == 0 {
+				t.Error("the login has no job")
+			}
+			s, err := h.client.Status(h.soon())
+			must(t, err)
+			after, err := os.ReadFile(string(s.Store.SetAside))
+			must(t, err)
+			if !strings.HasPrefix(string(s.Store.SetAside), db+".damaged-") || string(before) != string(after) {
+				t.Errorf("it was set aside as %q, or changed", s.Store.SetAside)
+			}
+			if all := h.moments(); !slices.ContainsFunc(all, func(m job.Moment) bool { return m.Kind == job.MomentSetAside }) {
+				t.Errorf("the books don't say so: %+v", all)
+			}
+			if !strings.Contains(h.log.String(), "set aside") {
+				t.Error("the log doesn't say so")
+			}
 		})
 	}
 }
