@@ -50,6 +50,7 @@ test-full: deps build lint
 	$(MAKE) test-vm
 
 bench: deps build
+	.ci/deps bench
 	$(GO) test -count 1 -timeout 30m -v ./cmd/jobd/bench -args -bench-table
 
 fuzz:

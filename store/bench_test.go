@@ -137,7 +137,7 @@ func BenchmarkFile(b *testing.B) {
 		name            string
 		records, commit int
 		gap             time.Duration
-	}{{"quiet", 600_000, 1, quiet}, {"between", 600_000, 100, 10 * time.Millisecond}, {"busy", 1_000_000, 20_000, busy}} {
+	}{{"quiet", 1_000_000, 1, quiet}, {"between", 1_000_000, 100, 10 * time.Millisecond}, {"busy", 1_000_000, 20_000, busy}} {
 		b.Run(fmt.Sprintf("%s/commit=%d", c.name, c.commit), func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
@@ -145,7 +145,7 @@ func BenchmarkFile(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				s.db.NoSync = true // the bytes are what counts here, and 600,000 commits
+				s.db.NoSync = true // the bytes are what counts here, and a million commits
 				l := newLoader(c.gap, mixed)
 				var size int64
 				for n := 0; n < c.records; n += c.commit {

@@ -7,15 +7,21 @@
 //
 // The buckets (docs/records.md says what is in the values):
 //
-//	meta                   format, schema, hid, boot_id, created, next_seq
+//	meta                   format, schema, hid, boot_id, created, next_seq, records_from, jobs_from
 //	open                   JID -> job that is open
-//	jobs                   JID -> job that has ended
-//	ended                  end in Unix ns, JID -> nothing: ended jobs by their end
+//	jobs                   JID -> end in Unix ns of a job that has ended
+//	ended                  end in Unix ns, JID -> job that has ended
 //	proc/YYYY-MM-DD/blocks end in Unix ns, number -> block of process records that ended on that day (UTC)
 //	proc/YYYY-MM-DD/jobs   JID, key of a block -> nothing: the blocks that hold a job's records
+//	moments                time in Unix ns, number -> mark of time
+//	parts                  time in Unix ns, JID -> part of a job's use
+//	dropped                number -> day that was dropped, being cleared
 //
 // Numbers in keys are 8 bytes, big endian, so that the order of keys is the order of numbers.
 //
+// What is too old is dropped in small steps while nothing else is to be written. Without room history halts, and goes on
+// by itself; what that costs is a gap in the books. A file that is damaged is set aside for Repair.
+//
 // It never decides what a job is or when it ends, never changes a figure, never reads the clock for a record, and never
-// touches a file that is not its own: whatever cannot be opened is left as it is.
+// changes a file that is not its own.
 package store

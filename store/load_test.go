@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,8 +17,6 @@ import (
 
 // day0 is when the tests' processes end.
 var day0 = time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
-
-func fields(v any) int { return reflect.TypeOf(v).NumField() }
 
 // How far apart the ends of a load's processes are, on average.
 const (

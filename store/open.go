@@ -146,6 +146,9 @@ func openFile(path string, o Options) (*Store, error) {
 	if err := inspect(path, o); err != nil {
 		return nil, err
 	}
+	if err := lookAtSuspect(path, o); err != nil {
+		return nil, err
+	}
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, access(err)
@@ -285,8 +288,8 @@ func (s *Store) update(fn func(*bolt.Tx) error) (err error) {
 		return fmt.Errorf("writing has stopped: %w", ErrCorrupt)
 	}
 	defer func() {
-		if errors.Is(err, ErrCorrupt) {
-			s.broken.Store(true) // more writing would spread the damage
+		if errors.Is(err, ErrCorrupt) && !s.broken.Swap(true) { // more writing would spread the damage
+			s.suspect()
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,8 +14,8 @@ import (
 
 // A block is settled, or open. A settled one is never written to again, save that records are taken out of the books.
 // What is too little for one stands in the day's open blocks, which have the keys 0, 1, 2 …: what is new goes into the
-// first with what is in it, when that gets too large it goes into the next, and so on. So a record is written a few
-// times until it is settled, not each time that another one comes.
+// first with what is in it; when that gets too large all but the newest goes into the next, and so on. So a record is
+// written a few times until it is settled, not each time that another one comes.
 const (
 	blockSize  = 4096          // records in a settled block: a third more or less, where a commit has as many
 	blockTexts = 4 << 20       // bytes of arguments and the like in a block, about
@@ -22,7 +23,7 @@ const (
 )
 
 // openSizes is how many records an open block has at most.
-func openSizes() []int { return []int{16, 128, 1024, blockSize} }
+func openSizes() [5]int { return [...]int{8, 32, 128, 1024, blockSize} }
 
 func openKey(level int) []byte { return []byte{byte(level)} }
 
@@ -96,21 +97,51 @@ func (d dayBuckets) add(enc *encoder, recs []*job.Record) error {
 	if len(recs) >= settleFrom {
 		return d.settle(enc, recs)
 	}
+	recs, err := d.begin(enc, recs)
 	for level, most := range openSizes() {
+		if err != nil || len(recs) == 0 {
+			return err
+		}
 		old, jids, err := d.opened(level)
 		if err != nil {
 			return err
 		}
 		recs = joined(old, recs)
 		if len(recs) <= most && light(recs) == len(recs) {
-			value, jids := enc.encode(recs)
-			return d.put(openKey(level), value, jids)
+			return d.reopen(enc, level, nil, recs)
 		}
-		if err := d.clear(level, jids); err != nil {
+		last := len(recs) - 1
+		if err := d.reopen(enc, level, jids, recs[last:]); err != nil {
 			return err
 		}
+		recs = recs[:last]
 	}
 	return d.settle(enc, recs)
+}
+
+// begin has a record in every open block. They are never empty from then on: bbolt keeps small values beside each other
+// and away from the large ones, which it would otherwise write again with every commit, as long as no key is deleted and
+// there are five.
+func (d dayBuckets) begin(enc *encoder, recs []*job.Record) ([]*job.Record, error) {
+	for level := len(openSizes()) - 1; level >= 0 && len(recs) > 0; level-- {
+		if d.blocks.Get(openKey(level)) != nil {
+			continue
+		}
+		if err := d.reopen(enc, level, nil, recs[:1]); err != nil {
+			return nil, err
+		}
+		recs = recs[1:]
+	}
+	return recs, nil
+}
+
+// reopen writes an open block anew. gone are the jobs of what was in it, where that has left.
+func (d dayBuckets) reopen(enc *encoder, level int, gone []job.JID, recs []*job.Record) error {
+	if err := d.unindex(level, gone); err != nil {
+		return err
+	}
+	value, jids := enc.encode(recs)
+	return d.put(openKey(level), value, jids)
 }
 
 // opened gives the records of an open block, and whose they are. One that cannot be read is put aside, among the settled.
@@ -148,15 +179,14 @@ func joined(old []job.Record, recs []*job.Record) []*job.Record {
 	return all
 }
 
-// clear takes an open block away, its records having been read.
-func (d dayBuckets) clear(level int, jids []job.JID) error {
-	key := openKey(level)
+// unindex takes jobs of an open block out of the index.
+func (d dayBuckets) unindex(level int, jids []job.JID) error {
 	for _, j := range jids {
-		if err := d.jobs.Delete(append(be64(uint64(j)), key...)); err != nil {
+		if err := d.jobs.Delete(append(be64(uint64(j)), openKey(level)...)); err != nil {
 			return err
 		}
 	}
-	return d.blocks.Delete(key)
+	return nil
 }
 
 // settle makes settled blocks, of equal size.
@@ -237,7 +267,7 @@ func (d dayBuckets) settleOpen(enc *encoder) error {
 	for level := range openSizes() {
 		old, jids, err := d.opened(level)
 		if err == nil {
-			err = d.clear(level, jids)
+			err = errors.Join(d.unindex(level, jids), d.blocks.Delete(openKey(level)))
 		}
 		if err != nil {
 			return err

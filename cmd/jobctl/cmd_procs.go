@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"time"
 
@@ -57,26 +58,48 @@ orphan stands at the top, or below its reaper.`,
 }
 
 func (a *app) procs(ctx context.Context, req control.Request, v recordView) error {
-	list, err := a.client().Procs(ctx, req)
-	if err == nil && v.tree {
-		list, err = a.withLiving(ctx, req, list)
+	if !v.tree && (v.csv || a.json) {
+		return a.printRecords(ctx, req, v.csv)
 	}
+	ask, t := a.client().Procs, a.recordTable
+	if v.tree { // what has ended finds its parents among those who live
+		ask, t = a.everything, a.treeTable
+	}
+	list, err := ask(ctx, req)
 	if err != nil {
 		return cannot("show the records", err)
 	}
-	switch {
-	case v.csv:
-		err = writeCSV(a.stdout, list)
-	case v.tree:
-		err = a.show(processArray(list), func() error { return a.treeTable(list, v.execs).write(a.stdout, a.width) })
-	default:
-		err = a.show(processArray(list), func() error { return a.recordTable(list, v.execs).write(a.stdout, a.width) })
-	}
-	if err != nil {
+	if err := a.show(processArray(list), func() error { return t(list, v.execs).write(a.stdout, a.width) }); err != nil {
 		return err
 	}
 	req = shown(req, len(list), func() *time.Time { return list[len(list)-1].Ended })
-	return a.noteGaps(ctx, req, v.csv || a.json)
+	return a.noteGaps(ctx, req, a.json)
+}
+
+// printRecords prints them as they come: for programs there may be millions.
+func (a *app) printRecords(ctx context.Context, req control.Request, asCSV bool) error {
+	n, last := 0, (*time.Time)(nil)
+	add, end := a.printer(asCSV)
+	err := a.client().EachProc(ctx, req, func(p job.Process) error {
+		n, last = n+1, p.Ended
+		return add(p)
+	})
+	if err != nil {
+		return cannot("show the records", err) // JSON that has begun stays open: nobody takes it for all
+	}
+	if err := end(); err != nil {
+		return err
+	}
+	return a.noteGaps(ctx, shown(req, n, func() *time.Time { return last }), true)
+}
+
+func (a *app) printer(asCSV bool) (add func(job.Process) error, end func() error) {
+	if asCSV {
+		c := newCSV[job.Process](a.stdout)
+		return c.add, c.end
+	}
+	w := &arrayWriter{out: bufio.NewWriter(a.stdout)}
+	return func(p job.Process) error { return w.add(named(p)) }, w.end
 }
 
 func (a *app) recordTable(list []job.Process, execs bool) *table {
@@ -89,7 +112,7 @@ func (a *app) recordTable(list []job.Process, execs bool) *table {
 	for _, p := range list {
 		t.add(seqText(p.Seq), number(&p.PID), a.userName(p.UID), momentOr(p.Ended, now), span(p.Elapsed), about(p.CPU, p.Estimated),
 			size(p.MaxRSS), size(both(p.ReadBytes, p.WriteBytes)), number(p.ExitStatus), plain(p.Comm))
-		a.noteExecs(t, p, execs)
+		a.noteExecs(t, p, execs, "")
 	}
 	return t
 }

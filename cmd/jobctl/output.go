@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"strings"
@@ -167,10 +169,46 @@ type unjobbed struct {
 func processArray(list []job.Process) []any {
 	out := make([]any, len(list))
 	for i, p := range list {
-		out[i] = p
-		if p.JID == 0 {
-			out[i] = unjobbed{Process: p}
-		}
+		out[i] = named(p)
 	}
 	return out
+}
+
+func named(p job.Process) any {
+	if p.JID == 0 {
+		return unjobbed{Process: p}
+	}
+	return p
+}
+
+// arrayWriter prints a JSON array while it comes, as writeJSON prints it whole.
+type arrayWriter struct {
+	out *bufio.Writer
+	any bool
+}
+
+func (a *arrayWriter) add(v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("  ", "  ")
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	sep := "[\n  "
+	if a.any {
+		sep = ",\n  "
+	}
+	a.any = true
+	_, err := a.out.WriteString(sep + strings.TrimSuffix(b.String(), "\n"))
+	return err
+}
+
+func (a *arrayWriter) end() error {
+	text := "\n]\n"
+	if !a.any {
+		text = "[]\n"
+	}
+	_, _ = a.out.WriteString(text) // Flush tells
+	return a.out.Flush()
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -127,6 +129,23 @@ func printed(t *rapid.T, width int, p interface {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// TestArrayWriter prints what writeJSON does.
+func TestArrayWriter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := rapid.SliceOfN(rapid.Custom(anyProcess), 0, 3).Draw(t, "processes")
+		var whole, pieces strings.Builder
+		w := &arrayWriter{out: bufio.NewWriter(&pieces)}
+		for _, p := range list {
+			if err := w.add(named(p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(w.end(), writeJSON(&whole, processArray(list))); err != nil || pieces.String() != whole.String() {
+			t.Fatalf("%v: %s, not %s", err, pieces.String(), whole.String())
+		}
+	})
 }
 
 // TestWhatIsSaidFits is the same for what the verbs that do something say.

@@ -19,7 +19,7 @@ func NewClient(path string) *Client { return &Client{Path: path} }
 
 // List gives the jobs that are open or lingering, with All the ended too. Of req count All and what counts for History.
 func (c *Client) List(ctx context.Context, req Request) ([]job.Info, error) {
-	return ask[[]job.Info](ctx, c, List, req)
+	return all[job.Info](ctx, c, List, req)
 }
 
 // Show gives one job, ended or not.
@@ -29,7 +29,7 @@ func (c *Client) Show(ctx context.Context, ref JobRef) (job.Info, error) {
 
 // PS gives the processes of a job; of all jobs when none is named, or with Unjobbed those of users that are in no job.
 func (c *Client) PS(ctx context.Context, req Request) ([]job.Process, error) {
-	return ask[[]job.Process](ctx, c, PS, req)
+	return all[job.Process](ctx, c, PS, req)
 }
 
 // ID says which job a process is in; 0 is the caller.
@@ -109,12 +109,17 @@ func (c *Client) Resume(ctx context.Context) error {
 // History gives jobs that have ended. Of req count User, UID, GID, Command, Service, RHost, Tag, Since, Until, MinCPU, MinRSS,
 // MinIO, Exit, Sort, Limit.
 func (c *Client) History(ctx context.Context, req Request) ([]job.Info, error) {
-	return ask[[]job.Info](ctx, c, History, req)
+	return all[job.Info](ctx, c, History, req)
 }
 
 // Procs gives the records of processes that have left. Of req count Job, Exe, PID and what counts for History.
 func (c *Client) Procs(ctx context.Context, req Request) ([]job.Process, error) {
-	return ask[[]job.Process](ctx, c, Procs, req)
+	return all[job.Process](ctx, c, Procs, req)
+}
+
+// EachProc is Procs for more records than one wants to hold: f gets one after the other, and what it returns ends it.
+func (c *Client) EachProc(ctx context.Context, req Request, f func(job.Process) error) error {
+	return each(ctx, c, Procs, req, f)
 }
 
 // Report adds up what was used. Of req count By, IncludeOpen and what counts for Procs, but for Sort.
@@ -124,7 +129,7 @@ func (c *Client) Report(ctx context.Context, req Request) (report.Report, error)
 
 // Moments gives the marks of time in the books, the earliest first. Of req count Since and Until.
 func (c *Client) Moments(ctx context.Context, req Request) ([]job.Moment, error) {
-	return ask[[]job.Moment](ctx, c, Moments, req)
+	return all[job.Moment](ctx, c, Moments, req)
 }
 
 // DBStats says what the books take.

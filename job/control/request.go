@@ -127,10 +127,11 @@ type Peer struct {
 type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
-	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag:
-	// job.Info; ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats,
-	// Stream or ForgetAnswer, by Op; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer. access is what the route asks for: Root has been enforced, Owner is the backend's to enforce.
-	// The context ends when the client has gone.
+	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag: job.Info;
+	// ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats, Stream
+	// or ForgetAnswer, by Op; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer.
+	// access is what the route asks for: Root has been enforced, Owner is the backend's to enforce. The context ends when the
+	// client has gone.
 	Do(ctx context.Context, peer Peer, access Access, req Request) (any, error)
 }
 

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,45 @@ func ask[T any](ctx context.Context, c *Client, verb Verb, req Request) (T, erro
 		return nil
 	})
 	return out, err
+}
+
+// each sends a request whose answer is an array, and hands on its elements one by one: there may be too many to hold. What f
+// returns ends it.
+func each[T any](ctx context.Context, c *Client, verb Verb, req Request, f func(T) error) error {
+	req.Verb = verb
+	return c.send(ctx, req, func(body io.Reader) error {
+		dec := json.NewDecoder(body)
+		bad := func(err error) error { return unreachable(ctx, c.Path, fmt.Errorf("cannot read the answer: %w", err)) }
+		if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+			return bad(cmp.Or(err, errors.New("it is no array")))
+		}
+		for dec.More() {
+			var v T
+			if err := dec.Decode(&v); err != nil {
+				return bad(err)
+			}
+			if err := f(v); err != nil {
+				return err
+			}
+		}
+		if _, err := dec.Token(); err != nil { // the array's end: without it the answer is cut off
+			return bad(err)
+		}
+		return nil
+	})
+}
+
+// all gives an array whole.
+func all[T any](ctx context.Context, c *Client, verb Verb, req Request) ([]T, error) {
+	list := []T{}
+	err := each(ctx, c, verb, req, func(v T) error {
+		list = append(list, v)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // send sends a request, and gives what was answered to read when it was no error.

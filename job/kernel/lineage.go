@@ -24,27 +24,28 @@ type lineage struct {
 	usages []*watch.Usage
 }
 
-// proc is one process.
+// proc is one process. There is one for each of the host's, so it is kept small.
 type proc struct {
-	id      watch.ID
-	parent  watch.ID // real_parent when it was forked
-	start   int64    // ns since boot (CLOCK_BOOTTIME), of its fork event, or from /proc
-	scanned bool     // found by a scan: its fork event may still come
+	id     watch.ID
+	parent watch.ID // real_parent when it was forked
+	start  int64    // ns since boot (CLOCK_BOOTTIME), of its fork event, or from /proc
 
 	label Label
 	since int64 // forks stamped before this are judged by …
 	prev  Label // … the label before
+
+	tids   []int32 // its tasks; nil while there is only the first
+	status int64   // of the first thread, when that exits before others
+	usage  *watch.Usage
+	late   int32 // exits of its former threads that an exec overtook
+	missed bool  // an exit record of one of its threads never came
+
+	scanned bool // found by a scan: its fork event may still come
 	// undecided: the witness was gone before it could be read. It is in no job as far as anybody can say, and its
 	// children have to be asked one by one.
 	undecided bool
 	// out: root took it, or what it descends from, out of a job. No witness brings it back.
 	out bool
-
-	tids   []int32 // its tasks; nil while there is only the first
-	late   int     // exits of its former threads that an exec overtook
-	status int64   // of the first thread, when that exits before others
-	usage  *watch.Usage
-	missed bool // an exit record of one of its threads never came
 }
 
 func newLineage() *lineage {
@@ -134,7 +135,7 @@ func (l *lineage) exec(tgid int32) *proc {
 	if p == nil || p.tids == nil {
 		return p
 	}
-	p.late += len(p.tids) - 1
+	p.late += int32(len(p.tids) - 1)
 	p.tids = nil
 	p.status = 0
 	return p

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * reader: the least that anybody can do who hears of every process and of what
- * it used. It opens the proc connector and the taskstats exit listener with
+ * reader [NAME]: the least that anybody can do who hears of every process and of
+ * what it used. It opens the proc connector and the taskstats exit listener with
  * jobd's buffer sizes, and reads both in bursts of 5 ms, as jobd does, to drop
  * what it reads. Says "ready" when it hears; when its input ends, it says how
  * many connector messages and exit records it read and how many were dropped.
+ * With a NAME it also adds up the records of that command, and says how many there
+ * were, their cpu_run_virtual_total in ns, and their ac_utime and ac_stime in µs.
  */
 #define _GNU_SOURCE
 #include "helper.h"
@@ -18,6 +20,7 @@
 #include <linux/netlink.h>
 #include <linux/taskstats.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -134,12 +137,53 @@ static int listen_taskstats(void)
 	return fd;
 }
 
-static unsigned long drain(int fd)
+static struct {
+	const char *name;
+	unsigned long long records, virtual_ns, ticks_us;
+} sum;
+
+/* add takes in what the kernel says of one task. The struct grows at its end. */
+static void add(const char *p, size_t len)
+{
+	struct taskstats s;
+
+	if (len < offsetof(struct taskstats, ac_stime) + sizeof s.ac_stime)
+		fail("struct taskstats");
+	memcpy(&s, p, len < sizeof s ? len : sizeof s);
+	if (strncmp(s.ac_comm, sum.name, sizeof s.ac_comm) != 0)
+		return;
+	sum.records++;
+	sum.virtual_ns += s.cpu_run_virtual_total;
+	sum.ticks_us += s.ac_utime + s.ac_stime;
+}
+
+/* look finds the record of a task among the attributes from p to end. */
+static void look(const char *p, const char *end)
+{
+	while (p + NLA_HDRLEN <= end) {
+		const struct nlattr *a = (const struct nlattr *)p;
+		const char *value = p + NLA_HDRLEN;
+
+		if (a->nla_len < NLA_HDRLEN || p + a->nla_len > end)
+			return;
+		if (a->nla_type == TASKSTATS_TYPE_AGGR_PID)
+			look(value, p + a->nla_len);
+		else if (a->nla_type == TASKSTATS_TYPE_STATS)
+			add(value, a->nla_len - NLA_HDRLEN);
+		p += NLA_ALIGN(a->nla_len);
+	}
+}
+
+static unsigned long drain(int fd, int records)
 {
 	unsigned long n = 0;
+	ssize_t len;
+	const ssize_t head = NLMSG_HDRLEN + GENL_HDRLEN;
 
-	while (recv(fd, buf, sizeof buf, MSG_DONTWAIT) > 0)
-		n++;
+	for (; (len = recv(fd, buf, sizeof buf, MSG_DONTWAIT)) > 0; n++) {
+		if (records && sum.name != NULL && len > head)
+			look(buf + head, buf + len);
+	}
 	return n;
 }
 
@@ -153,13 +197,14 @@ static unsigned dropped(int fd)
 	return info[DROPS];
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct timespec burst = { .tv_nsec = BURST_NS };
 	unsigned long messages = 0, records = 0;
 	int events, stats;
 
 	die_with_parent(getppid());
+	sum.name = argc > 1 ? argv[1] : NULL;
 	stats = listen_taskstats();
 	events = listen_connector();
 	say("ready");
@@ -172,9 +217,12 @@ int main(void)
 		if (p[1].revents)
 			break;
 		nanosleep(&burst, NULL);
-		messages += drain(events);
-		records += drain(stats);
+		messages += drain(events, 0);
+		records += drain(stats, 1);
 	}
-	printf("%lu %lu %u\n", messages, records, dropped(events) + dropped(stats));
+	printf("%lu %lu %u", messages, records, dropped(events) + dropped(stats));
+	if (sum.name != NULL)
+		printf(" %llu %llu %llu", sum.records, sum.virtual_ns, sum.ticks_us);
+	putchar('\n');
 	return 0;
 }

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+func (a *app) dbCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "db VERB [ARG...]",
+		Short: "look after the books (jobd db)",
+		Long: `Look after the books: their size, a check, a backup, an export, and what else
+jobd db can do; jobctl hands over to it, with --run-dir and --json. jobd db help
+and jobd-db(8) explain its verbs. For root.`,
+		Example: "  jobctl db stats\n  jobctl db backup /var/backups/jobd.db",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return badUsage(cmd, "VERB is missing: stats, check, compact, backup, export, repair or forget")
+			}
+			return a.handOver(args)
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // what follows VERB is jobd's
+	return cmd
+}
+
+// handOver becomes jobd db. It returns where there is none.
+func (a *app) handOver(args []string) error {
+	path, err := findJobd()
+	if err != nil {
+		return cannot("look after the books", err)
+	}
+	argv := append([]string{"jobd", "db", args[0]}, a.handedOver(args[0])...)
+	err = unix.Exec(path, append(argv, args[1:]...), os.Environ())
+	return cannot("look after the books", fmt.Errorf("%s does not run: %w", path, err))
+}
+
+// handedOver is what was said to jobctl, before what was said to the verb, so that the latter has the last word.
+func (a *app) handedOver(verb string) []string {
+	if verb == "help" || strings.HasPrefix(verb, "-") {
+		return nil
+	}
+	flags := []string{"--run-dir", a.runDir}
+	if a.json {
+		flags = append(flags, "--json")
+	}
+	return flags
+}
+
+// findJobd looks beside jobctl, then where daemons are, which need not be in a user's PATH.
+func findJobd() (string, error) {
+	var dirs []string
+	if self, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Dir(self))
+	}
+	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+	for _, dir := range append(dirs, "/usr/local/sbin", "/usr/sbin") {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if path, err := exec.LookPath(filepath.Join(dir, "jobd")); err == nil {
+			return path, nil
+		}
+	}
+	return "", &hinted{errors.New("there is no jobd beside jobctl, in PATH, or in /usr/sbin"), "install jobd, or add its directory to PATH"}
+}

@@ -1,0 +1,77 @@
+package kernel
+
+import (
+	"time"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// unread is an exec that the engine came to before anybody had looked. what is nil where nobody wants to know.
+type unread struct {
+	key  messageKey
+	what *watch.Program
+}
+
+// lookMost is how long the answer may take: the message was lost where it comes at all.
+const lookMost = int64(time.Second)
+
+// exec: a process runs another program. Which one has been read already, or will be soon: it is never waited for.
+func (c *Connector) exec(ev *procEvent, emit Emit) {
+	p := c.lin.live[ev.b]
+	member := p != nil && p.label != 0
+	var what *watch.Program
+	if c.programs != nil {
+		what = c.program(messageKey{ev.b, ev.time}, member)
+	}
+	if p != nil {
+		e := c.event(watch.Exec, p, ev.a, ev.time)
+		e.Program = what
+		c.emit(e, emit)
+	}
+}
+
+// program takes up what was read of an exec; nil of a process that is no member.
+func (c *Connector) program(k messageKey, member bool) (what *watch.Program) {
+	if member {
+		what = new(watch.Program)
+	}
+	found, ok := c.programs.take(k)
+	if ok {
+		c.read(what, found)
+	} else {
+		c.unread = append(c.unread, unread{k, what})
+	}
+	return what
+}
+
+func (c *Connector) read(what *watch.Program, found watch.Program) {
+	if what == nil {
+		return
+	}
+	if *what = found; found.Read == 0 {
+		c.counts.ExecsUnread++
+	}
+}
+
+// readLate fills in what has been read since it was asked for.
+func (c *Connector) readLate() {
+	rest := c.unread[:0]
+	for _, u := range c.unread {
+		found, ok := c.programs.take(u.key)
+		if ok || c.clock.mono-u.key.time > lookMost {
+			c.read(u.what, found)
+		} else {
+			rest = append(rest, u)
+		}
+	}
+	clear(c.unread[len(rest):])
+	c.unread = rest
+}
+
+// Program reads what a process runs now; nil where that is not followed, or the process has gone.
+func (c *Connector) Program(id watch.ID) *watch.Program {
+	if c.programs == nil || !c.Alive(id) {
+		return nil
+	}
+	return c.programs.now(id.PID)
+}

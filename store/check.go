@@ -1,0 +1,308 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// Checked is what a check looked at, and what it found.
+type Checked struct {
+	Pages, Blocks, Records, Jobs, Open, Moments, Parts int64
+
+	Problems []string // a sentence each; empty: all is well
+	More     int64    // problems beyond those
+}
+
+// problemsMost is how many problems are told of.
+const problemsMost = 1000
+
+// Check looks through all of a database: every page, every block, every job, every entry of an index both ways, and whether
+// the process records of a job are within its sums. It is for a database that nobody writes to: opened for reading, or a
+// backup. tell hears how far it is, in pages first, then in blocks; it may be nil. The error is that it could not be
+// looked at, not that something is wrong with it.
+func (s *Store) Check(ctx context.Context, tell func(done, all int64)) (Checked, error) {
+	c := checking{s: s, ctx: ctx, tell: tell, sums: make(map[job.JID]*jobSums)}
+	if c.tell == nil {
+		c.tell = func(int64, int64) {}
+	}
+	err := c.pages()
+	if err == nil && len(c.out.Problems) == 0 { // bbolt's own check may not survive pages that make no sense
+		err = c.contents()
+	}
+	if err != nil {
+		return c.out, fmt.Errorf("cannot check the store %s: %w", s.path, err)
+	}
+	return c.out, nil
+}
+
+// checking is a Check under way.
+type checking struct {
+	s    *Store
+	ctx  context.Context
+	tell func(done, all int64)
+	out  Checked
+	sums map[job.JID]*jobSums
+
+	done, all int64
+}
+
+// jobSums is what the records of a job add up to.
+type jobSums struct {
+	records int64 // of whole processes
+	cpu     int64 // ns
+}
+
+func (c *checking) problem(format string, args ...any) {
+	if len(c.out.Problems) >= problemsMost {
+		c.out.More++
+		return
+	}
+	c.out.Problems = append(c.out.Problems, fmt.Sprintf(format, args...))
+}
+
+// pages goes through the tree without bbolt.
+func (c *checking) pages() error {
+	st, err := c.s.file.Stat()
+	if err != nil {
+		return err
+	}
+	f := newPageFile(c.s.file, st.Size())
+	w := f.walker(func([]string, []byte, []byte) {}, func(err error) { c.problem("%s", err) })
+	w.tick = func(n int) {
+		c.out.Pages += int64(n)
+		c.tell(c.out.Pages, int64(f.meta.high))
+	}
+	w.tree()
+	if _, err := f.free(); err != nil && f.good {
+		c.problem("the freelist: %s", err)
+	}
+	return c.ctx.Err()
+}
+
+func (c *checking) contents() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return c.s.view(func(tx *bolt.Tx) error {
+		c.structure(tx)
+		c.all = 0
+		if err := eachBlock(tx, func(string, dayBuckets, []byte, []byte) error { c.all++; return nil }); err != nil {
+			return err
+		}
+		if err := c.blocks(tx); err != nil {
+			return err
+		}
+		c.indexes(tx)
+		c.jobs(tx)
+		c.open(tx)
+		c.moments(tx)
+		return c.ctx.Err()
+	})
+}
+
+// structure is bbolt's own check.
+func (c *checking) structure(tx *bolt.Tx) {
+	for err := range tx.Check() {
+		c.problem("%s", err)
+	}
+}
+
+// checkStructure looks at the pages alone.
+func (s *Store) checkStructure() ([]string, error) {
+	c := checking{s: s, ctx: context.Background(), tell: func(int64, int64) {}}
+	if err := c.pages(); err != nil || len(c.out.Problems) > 0 {
+		return c.out.Problems, err
+	}
+	err := s.view(func(tx *bolt.Tx) error { c.structure(tx); return nil })
+	return c.out.Problems, err
+}
+
+// eachBlock goes through the blocks of all days.
+func eachBlock(tx *bolt.Tx, each func(day string, d dayBuckets, key, v []byte) error) error {
+	return tx.Bucket([]byte("proc")).ForEachBucket(func(k []byte) error {
+		d, ok := readDay(tx, string(k))
+		if !ok {
+			return nil
+		}
+		return d.blocks.ForEach(func(key, v []byte) error { return each(string(k), d, key, v) })
+	})
+}
+
+func (c *checking) blocks(tx *bolt.Tx) error {
+	var dec decoder
+	return eachBlock(tx, func(day string, d dayBuckets, key, v []byte) error {
+		c.done++
+		c.tell(c.done, c.all)
+		recs, err := dec.decode(v)
+		if err != nil {
+			c.problem("block %x of %s: %s", key, day, err)
+			return c.ctx.Err()
+		}
+		c.out.Blocks++
+		c.out.Records += int64(len(recs))
+		var last job.JID
+		for i := range recs {
+			r := &recs[i]
+			if got := dayOf(r.End); got != day {
+				c.problem("block %x of %s has a record of %s", key, day, got)
+			}
+			if r.JID != last && !has(d.jobs, append(be64(uint64(r.JID)), key...)) {
+				c.problem("job %v has records in block %x of %s, and the index does not say so", r.JID, key, day)
+			}
+			last = r.JID
+			c.add(r)
+		}
+		return c.ctx.Err()
+	})
+}
+
+func has(b *bolt.Bucket, key []byte) bool {
+	k, _ := b.Cursor().Seek(key)
+	return bytes.Equal(k, key)
+}
+
+// add takes a record of a whole process into its job's sums.
+func (c *checking) add(r *job.Record) {
+	if r.Partial {
+		return
+	}
+	sum := c.sums[r.JID]
+	if sum == nil {
+		sum = new(jobSums)
+		c.sums[r.JID] = sum
+	}
+	sum.records++
+	if r.Used && r.Usage.Groups.Has(watch.GroupCPU) {
+		sum.cpu += r.Usage.CPU
+	}
+}
+
+// indexes looks whether all that the days' indexes say is so.
+func (c *checking) indexes(tx *bolt.Tx) {
+	proc := tx.Bucket([]byte("proc"))
+	_ = proc.ForEachBucket(func(day []byte) error {
+		d, ok := readDay(tx, string(day))
+		if !ok {
+			c.problem("day %s has not both of its buckets", day)
+			return nil
+		}
+		jids := make(map[string][]job.JID)
+		return d.jobs.ForEach(func(k, _ []byte) error {
+			if len(k) != 24 && len(k) != 9 { // of a settled block, of an open one
+				c.problem("the index of %s has a key of %d bytes", day, len(k))
+				return nil
+			}
+			block := string(k[8:])
+			if _, ok := jids[block]; !ok {
+				jids[block] = jidsOf(d.blocks.Get([]byte(block)))
+			}
+			if jid := job.JID(binary.BigEndian.Uint64(k)); !slices.Contains(jids[block], jid) {
+				c.problem("the index of %s leads to block %x for job %v, and there is no record of it", day, block, jid)
+			}
+			return nil
+		})
+	})
+}
+
+// jidsOf lists the jobs in a block; of one that cannot be read, which is told elsewhere, none.
+func jidsOf(v []byte) (out []job.JID) {
+	var dec decoder
+	recs, err := dec.decode(v)
+	if err != nil {
+		return nil
+	}
+	for i := range recs {
+		out = append(out, recs[i].JID)
+	}
+	slices.Sort(out)
+	return slices.Clip(slices.Compact(out))
+}
+
+func (c *checking) jobs(tx *bolt.Tx) {
+	jobs, ended := tx.Bucket([]byte("jobs")), tx.Bucket([]byte("ended"))
+	from := keptFrom(tx, "records_from")
+	_ = jobs.ForEach(func(k, v []byte) error {
+		c.out.Jobs++
+		value := endedValue(tx, k, v)
+		if value == nil {
+			c.problem("job %x has ended, and what ended has of it is missing", k)
+			return nil
+		}
+		j, err := decodeJob(k, value)
+		switch {
+		case err != nil:
+			c.problem("%s", err)
+		case !bytes.Equal(k, be64(uint64(j.JID))):
+			c.problem("job %x is kept as job %v", k, j.JID)
+		case !has(ended, append(be64(endOf(j)), k...)):
+			c.problem("job %v is not among the ended by its end", j.JID)
+		default:
+			c.sum(j, from)
+		}
+		return nil
+	})
+	_ = ended.ForEach(func(k, v []byte) error {
+		if len(k) != 16 {
+			c.problem("a key of ended has %d bytes", len(k))
+		} else if at := jobs.Get(k[8:]); at == nil || len(v) > 0 && !bytes.Equal(at, k[:8]) {
+			c.problem("ended has job %x, and jobs does not say so", k[8:])
+		}
+		return nil
+	})
+}
+
+// sum compares a job's figures with its records. The records may be fewer: some can have been lost, or have left without.
+func (c *checking) sum(j *job.Saved, from uint64) {
+	s := c.sums[j.JID]
+	if s == nil || j.Estimated || unixKey(j.Started) < from {
+		return
+	}
+	if s.records > int64(j.TotalProcesses) {
+		c.problem("job %v had %d processes, and there are records of %d", j.JID, j.TotalProcesses, s.records)
+	}
+	if j.CPU != nil && s.cpu > *j.CPU {
+		c.problem("job %v used %d ns of CPU, and its records have %d", j.JID, *j.CPU, s.cpu)
+	}
+}
+
+func (c *checking) open(tx *bolt.Tx) {
+	jobs := tx.Bucket([]byte("jobs"))
+	_ = tx.Bucket([]byte("open")).ForEach(func(k, v []byte) error {
+		c.out.Open++
+		j, err := decodeJob(k, v)
+		switch {
+		case err != nil:
+			c.problem("%s", err)
+		case !bytes.Equal(k, be64(uint64(j.JID))):
+			c.problem("open job %x is kept as job %v", k, j.JID)
+		case has(jobs, k):
+			c.problem("job %v is open and has ended", j.JID)
+		}
+		return nil
+	})
+}
+
+func (c *checking) moments(tx *bolt.Tx) {
+	each := func(bucket string, n *int64, read func(k, v []byte) error) {
+		b := tx.Bucket([]byte(bucket))
+		if b == nil {
+			return
+		}
+		_ = b.ForEach(func(k, v []byte) error {
+			*n++
+			if err := read(k, v); err != nil {
+				c.problem("%s", err)
+			}
+			return nil
+		})
+	}
+	each("moments", &c.out.Moments, func(k, v []byte) error { _, err := decodeMoment(k, v); return err })
+	each("parts", &c.out.Parts, func(k, v []byte) error { _, err := decodePart(k, v); return err })
+}
