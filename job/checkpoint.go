@@ -98,15 +98,6 @@ func sum(u, v *watch.Usage) {
 	}
 }
 
-// Net is what a record adds to what the partial ones before it hold.
-func (r *Record) Net() watch.Usage {
-	u := r.Usage
-	if r.Earlier != nil {
-		less(&u, r.Earlier)
-	}
-	return u
-}
-
 // Resume tells the table of partial records from before jobd was started: the sums of those of one process. The member
 // is the one with that pid.
 func (t *Table) Resume(id watch.ID, parts []*Record) {

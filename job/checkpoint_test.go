@@ -33,7 +33,7 @@ func TestUseIsCountedOnce(t *testing.T) {
 				case *Record:
 					net := e.Net()
 					records += net.CPU
-					if e.Partial && net != e.Usage {
+					if e.Partial && net.Usage != e.Usage {
 						rt.Fatalf("a partial record has something off: %+v", e)
 					}
 				case Part:

@@ -162,7 +162,7 @@ func adoptedInfo(pid int32, req control.Request) job.Info {
 	if req.UID != nil {
 		in.UID = *req.UID
 	}
-	if u != nil && u.UID == in.UID {
+	if in.GID = req.GID; in.GID == nil && u != nil && u.UID == in.UID {
 		in.GID = &u.GID
 	}
 	if in.User == "" {

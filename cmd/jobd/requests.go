@@ -123,7 +123,7 @@ func (d *jobd) allowed(peer control.Peer, access control.Access, in job.Info) er
 func (d *jobd) createFor(peer control.Peer, req control.Request) (any, error) {
 	r := job.Request{Held: req.Hold, Info: job.Info{User: req.User, Service: job.Text(cmp.Or(req.Service, "jobctl")), Tags: req.Tags}, Nested: true}
 	if req.UID != nil {
-		r.Info.UID = *req.UID
+		r.Info.UID, r.Info.GID = *req.UID, req.GID
 	} else {
 		r.Info.UID, r.Info.GID = peer.UID, &peer.GID
 	}

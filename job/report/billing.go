@@ -207,8 +207,8 @@ func (p *Pricer) Units(r *job.Record, in *job.Info) float64 {
 	if !r.Used {
 		return 0
 	}
-	use := increment(r)
-	from, to := use.span(r)
+	use := r.Net()
+	from, to := span(r, &use)
 	return p.price(&use.Usage, from, to, in)
 }
 

@@ -91,8 +91,8 @@ func (s *Sheet) record(r *job.Record, in *job.Info) *tally {
 		return nil
 	}
 	t := s.line(s.keys.record(r, in))
-	l, u := &t.line, increment(r)
-	l.Wall += max(u.wall, 0)
+	l, u := &t.line, r.Net()
+	l.Wall += max(u.Wall, 0)
 	l.CPU += u.CPU
 	l.CPUUser += u.User
 	l.CPUSystem += u.System
@@ -100,12 +100,36 @@ func (s *Sheet) record(r *job.Record, in *job.Info) *tally {
 	l.CoreMem += u.CoreMem
 	l.ReadBytes += u.ReadBytes
 	l.WriteBytes += u.WriteBytes
-	l.Estimated = l.Estimated || r.Estimated || u.wall < 0 || !known(r, s.need)
+	l.Estimated = l.Estimated || r.Estimated || u.Wall < 0 || !known(r, s.need)
 	if s.pricer != nil {
-		from, to := u.span(r)
+		from, to := span(r, &u)
 		t.units.add(s.pricer.price(&u.Usage, from, to, in))
 	}
 	return t
+}
+
+// Sums reports whether a sum of records of one command is as good as the records, which end after first, not before, and not
+// after last (Unix ns): by command, with nothing billed.
+func (s *Sheet) Sums(first, last int64) bool {
+	return s.keys.kind == byCommand && s.pricer == nil && s.within(first) && s.within(last)
+}
+
+// Sum takes in such a sum.
+func (s *Sheet) Sum(comm string, sum *job.Sum) {
+	if sum.Records == 0 {
+		return
+	}
+	l := &s.line(named(comm)).line
+	l.Processes += sum.Processes
+	l.Wall += sum.Wall
+	l.CPU += sum.CPU
+	l.CPUUser += sum.User
+	l.CPUSystem += sum.System
+	l.MaxRSS = max(l.MaxRSS, sum.MaxRSS)
+	l.CoreMem += sum.CoreMem
+	l.ReadBytes += sum.Read
+	l.WriteBytes += sum.Write
+	l.Estimated = l.Estimated || sum.Estimated || !sum.Groups.Has(s.need)
 }
 
 // Part takes in what a job had used by a checkpoint that is on no process's record.
