@@ -101,7 +101,7 @@ func (d *jobd) statusOfStore(s *control.StatusAnswer) {
 
 // A difference has to last to be one: an exit is on its way for as long as its CPU is kept from sending it.
 const (
-	looks   = 5
+	looks   = 40
 	lookGap = 50 * time.Millisecond
 )
 
