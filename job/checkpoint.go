@@ -55,7 +55,7 @@ func (t *Table) Since(jid JID, at int64, live map[watch.ID]*watch.Usage, cpu *in
 func (t *Table) partial(m *member, at int64, u *watch.Usage) *Record {
 	r := &Record{
 		JID: m.job.JID, PID: m.id.PID, Start: t.start(m, u, at), End: at, Forked: m.born && m.execs == 0, Estimated: m.guessed,
-		Partial: true, Used: true, Usage: *u,
+		Partial: true, Used: true, Usage: *u, Exe: m.exe(t.mono),
 	}
 	if m.earlier != nil {
 		less(&r.Usage, m.earlier)

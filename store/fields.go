@@ -46,7 +46,7 @@ func unframe(kind byte, v []byte) ([]byte, error) {
 }
 
 // fieldCodec goes through the numbered fields of a value in ascending order, and writes or reads them: one list of fields
-// serves both ways. A field that is unknown is not there; one that is 0 and can't be unknown isn't either. A reader
+// serves both ways; writing changes nothing of what is written, which others may be reading. A field that is unknown is not there; one that is 0 and can't be unknown isn't either. A reader
 // passes over fields that it doesn't know and leaves alone those that it misses, so that later versions can add some.
 //
 // A field is a varint of twice its number, and a varint; or a varint of twice its number and 1, a length, and bytes.
@@ -180,12 +180,12 @@ func fieldText[T ~string](f *fieldCodec, n uint64, p *T) {
 }
 
 func (f *fieldCodec) bool(n uint64, p *bool) {
-	var v uint8
-	if *p {
-		v = 1
+	switch {
+	case f.put && *p:
+		f.putNum(n, 1)
+	case !f.put && f.at(n):
+		*p = f.num != 0
 	}
-	fieldNum(f, n, &v)
-	*p = v != 0
 }
 
 // A pointer's field is there where the pointer isn't nil.

@@ -28,11 +28,11 @@ func TestKilled(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "jobd.db")
-			s := fullBooks(t, path, 200)
+			s := fullBooks(t, path, 100)
 			want := contentsOf(t, s)
 			must(t, s.Close())
 			rng := rand.New(rand.NewPCG(1, 2))
-			for range 6 {
+			for range 5 {
 				killOnce(t, path, what, time.Duration(rng.IntN(60))*time.Millisecond)
 				s := opened(t, path, Options{HID: 7, KeepRecords: -1, KeepJobs: -1})
 				if s.SetAside() != nil {

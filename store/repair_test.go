@@ -142,7 +142,7 @@ func TestRepairOfGood(t *testing.T) {
 // TestRepairWithoutRoot: with the first pages and the root gone, all the leaves are still found.
 func TestRepairWithoutRoot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobd.db")
-	s := fullBooks(t, path, 600)
+	s := fullBooks(t, path, 300)
 	want := contentsOf(t, s)
 	must(t, s.Close())
 	_, _, err := Compact(t.Context(), path, nil) // so that no old pages are about
@@ -187,11 +187,11 @@ func within(t *testing.T, want, got contents) {
 // TestRepairOfDamage flips bits and cuts, at random: what lies in pages that were not hit is all there, as it was.
 func TestRepairOfDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobd.db")
-	s := fullBooks(t, path, 400)
+	s := fullBooks(t, path, 150)
 	want := contentsOf(t, s)
 	must(t, s.Close())
 	whole := read(t, path)
-	for seed := range uint64(25) {
+	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		b := bytes.Clone(whole)
 		if rng.IntN(3) == 0 {

@@ -69,7 +69,7 @@ func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
 func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
 	live := make(map[watch.ID]*watch.Usage, len(g.members))
 	for _, id := range g.members {
-		live[id] = soFar(id.PID)
+		live[id] = d.soFar(id.PID)
 	}
 	return d.do(ctx, func() error {
 		if _, err := d.table.Job(g.info.JID); err != nil {
@@ -84,12 +84,13 @@ func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID
 }
 
 // soFar reads what a process has used, its CPU as its exit record will have it; nil where it has gone.
-func soFar(pid int32) *watch.Usage {
+func (d *jobd) soFar(pid int32) *watch.Usage {
 	u, st, err := kernel.Proc.LiveUsage(pid)
 	if err != nil {
 		return nil
 	}
 	u.CPU = kernel.Proc.Spent(pid).CPU
+	u.Groups &= d.cfg.Record.mask()
 	_, age := kernel.StartTime(st)
 	u.Elapsed = age.Nanoseconds()
 	return u

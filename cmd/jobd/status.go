@@ -68,6 +68,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	}
 	c := d.engine.Counts()
 	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
+	s.ExecsUnread = c.ExecsUnread
 	s.Drained, s.Balance = d.table.Drained(), d.table.Balance()
 	d.storeTrouble()
 	if since, why := d.troubles.degraded(); !since.IsZero() {

@@ -267,6 +267,7 @@ type StatusAnswer struct {
 	Unwitnessed   uint64            `json:"unwitnessed"`
 	Resyncs       uint64            `json:"resyncs"`
 	RecordsMissed uint64            `json:"records_missed"`
+	ExecsUnread   uint64            `json:"execs_unread"` // programs that had gone before anybody could look
 	DegradedSince *time.Time        `json:"degraded_since"`
 	DegradedWhy   job.Text          `json:"degraded_why"`
 	Balance       job.Balance       `json:"balance"`
