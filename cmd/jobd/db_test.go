@@ -275,3 +275,23 @@ func TestProgressLine(t *testing.T) {
 		}
 	}
 }
+
+// TestDBManual holds jobd-db(8) against the verbs and their flags.
+func TestDBManual(t *testing.T) {
+	page, err := os.ReadFile("../../docs/man/jobd-db.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range dbVerbs() {
+		_, usage := jobdDB(t, 0, v.name, "--help")
+		if !strings.Contains(string(page), "jobd db "+v.name) {
+			t.Errorf("no %s in the manual", v.name)
+		}
+		for line := range strings.Lines(usage) {
+			flag, ok := strings.CutPrefix(line, "  -")
+			if ok && !strings.Contains(string(page), `\-\-`+strings.ReplaceAll(strings.Fields(flag)[0], "-", `\-`)) {
+				t.Errorf("no --%s in the manual", flag)
+			}
+		}
+	}
+}
