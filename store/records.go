@@ -17,13 +17,14 @@ import (
 // first with what is in it; when that gets too large all but the newest goes into the next, and so on. So a record is
 // written a few times until it is settled, not each time that another one comes.
 const (
-	blockSize  = 4096          // records in a settled block: a third more or less, where a commit has as many
+	blockSize  = 4096          // records in a settled block, up to half more or less
 	blockTexts = 4 << 20       // bytes of arguments and the like in a block, about
+	openLevels = 5             // open blocks of a day; see begin
 	settleFrom = blockSize / 2 // a commit with as many settles them at once
 )
 
 // openSizes is how many records an open block has at most.
-func openSizes() [5]int { return [...]int{8, 32, 128, 1024, blockSize} }
+func openSizes() [openLevels]int { return [...]int{8, 32, 128, 1024, blockSize} }
 
 func openKey(level int) []byte { return []byte{byte(level)} }
 
@@ -123,7 +124,7 @@ func (d dayBuckets) add(enc *encoder, recs []*job.Record) error {
 // and away from the large ones, which it would otherwise write again with every commit, as long as no key is deleted and
 // there are five.
 func (d dayBuckets) begin(enc *encoder, recs []*job.Record) ([]*job.Record, error) {
-	for level := len(openSizes()) - 1; level >= 0 && len(recs) > 0; level-- {
+	for level := openLevels - 1; level >= 0 && len(recs) > 0; level-- {
 		if d.blocks.Get(openKey(level)) != nil {
 			continue
 		}
@@ -264,7 +265,7 @@ func settleAll(tx *bolt.Tx) error {
 
 func (d dayBuckets) settleOpen(enc *encoder) error {
 	var recs []*job.Record
-	for level := range openSizes() {
+	for level := range openLevels {
 		old, jids, err := d.opened(level)
 		if err == nil {
 			err = errors.Join(d.unindex(level, jids), d.blocks.Delete(openKey(level)))

@@ -170,7 +170,7 @@ const fewJobs = 64
 
 // list gives the blocks in which there may be records that are asked for, newest first: the open ones, then the settled.
 func (c *scan) list(d dayBuckets) (out []found) {
-	for level := range openSizes() {
+	for level := range openLevels {
 		if v := d.blocks.Get(openKey(level)); v != nil && c.overlaps(v) {
 			out = append(out, found{openKey(level), bytes.Clone(v)})
 		}

@@ -213,7 +213,7 @@ func TestQuiet(t *testing.T) {
 		s.PutRecord(r)
 		flush(t, s)
 	}
-	if got := blockCount(t, s); got > 2+len(openSizes()) {
+	if got := blockCount(t, s); got > 2+openLevels {
 		t.Errorf("%d records in commits of one make %d blocks", n, got)
 	}
 	if got := countAll(t, s); got != n {
@@ -286,7 +286,7 @@ func TestManyDamagedBlocks(t *testing.T) {
 		s.PutRecord(r)
 	}
 	must(t, s.Close())
-	first := openKey(len(openSizes()) - 1) // which is filled first
+	first := openKey(openLevels - 1) // which is filled first
 	edit(t, path, func(tx *bolt.Tx) error {
 		for i := range 7 {
 			d, _ := readDay(tx, dayOf(day0.Add(time.Duration(i)*24*time.Hour).UnixNano()))

@@ -441,7 +441,7 @@ func TestBlocks(t *testing.T) {
 				t.Errorf("job %v: %d records, want %d", jid, got, n)
 			}
 		}
-		if got := blockCount(t, s); got > 5+len(openSizes()) {
+		if got := blockCount(t, s); got > 5+openLevels {
 			t.Errorf("%d records in commits of %d make %d blocks", n, each, got)
 		}
 	}
@@ -477,7 +477,7 @@ func TestDamagedBlock(t *testing.T) {
 	}
 	edit(t, path, func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte("proc")).Bucket([]byte("2026-03-05")).Bucket([]byte("blocks"))
-		for level := range openSizes() { // where 100 records are
+		for level := range openLevels { // where 100 records are
 			v := bytes.Clone(b.Get(openKey(level)))
 			if v == nil {
 				continue

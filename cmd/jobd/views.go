@@ -173,28 +173,35 @@ func cut[T any](list []T, limit int) []T {
 	return list
 }
 
-// endedJobs reads the books, newest first, and what is on its way there. Without another order, Limit is enough.
+// endedJobs reads the books, and what is on its way there: the first Limit jobs in the order that is asked for. want is
+// asked about what jobs are searched by (store.EndedJobs): those that would not come up are not read any further.
 func (d *jobd) endedJobs(req control.Request, want func(*job.Info) bool) ([]job.Info, error) {
-	out := []job.Info{}
+	order, err := report.JobOrder(req.Sort, time.Now())
+	if err != nil {
+		return nil, control.Errorf(control.BadRequest, "%s", err)
+	}
+	top := report.NewTop(req.Limit, order)
 	have := make(map[job.JID]bool)
-	for _, s := range slices.Backward(d.store.Waiting()) {
+	for _, s := range d.store.Waiting() {
 		if s.State == job.Ended && want(&s.Info) {
-			out = append(out, s.Info)
+			top.Add(&s.Info)
 			have[s.JID] = true
 		}
 	}
-	slices.SortFunc(out, func(a, b job.Info) int { return b.Ended.Compare(*a.Ended) })
-	enough := req.Limit > 0 && (req.Sort == "" || req.Sort == "ended")
-	for s, err := range d.store.Ended(req.Since, time.Time{}) {
+	newest, added := req.Sort == "" || req.Sort == "ended", 0
+	fits := func(in *job.Info) bool { return !have[in.JID] && want(in) && top.Fits(in) }
+	for s, err := range d.store.EndedJobs(req.Since, req.Until, fits) {
 		if err != nil {
-			return nil, control.Errorf(control.Internal, "cannot read the books: %s", err)
+			return nil, unreadable(err)
 		}
-		if enough && len(out) >= req.Limit {
+		top.Add(&s.Info)
+		if added++; newest && added == req.Limit { // they come newest first
 			break
 		}
-		if !have[s.JID] && want(&s.Info) {
-			out = append(out, s.Info)
-		}
+	}
+	out := []job.Info{}
+	for _, in := range top.List() {
+		out = append(out, *in)
 	}
 	return out, nil
 }
@@ -204,11 +211,7 @@ func (d *jobd) history(_ context.Context, peer control.Peer, req control.Request
 	if err != nil {
 		return nil, err
 	}
-	out, err := d.endedJobs(req, func(in *job.Info) bool { return d.sees(peer, in.UID) && m.Job(in) })
-	if err == nil && req.Sort != "" {
-		err = sortJobs(out, req.Sort)
-	}
-	return cut(out, req.Limit), err
+	return d.endedJobs(req, func(in *job.Info) bool { return d.sees(peer, in.UID) && m.Job(in) })
 }
 
 // show gives one job, open or ended.

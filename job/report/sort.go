@@ -191,14 +191,16 @@ type Top[T any] struct {
 // NewTop makes a Top for the first n in an order; 0: for all.
 func NewTop[T any](n int, order Order[T]) *Top[T] { return &Top[T]{n: n, order: order} }
 
+// Fits reports whether Add would take v in now.
+func (t *Top[T]) Fits(v *T) bool { return t.n <= 0 || len(t.heap) < t.n || t.order(v, t.heap[0]) < 0 }
+
 // Add takes v in if it is among the first so far, and then returns the copy that it keeps, so that the caller can copy what
 // v points to and will be written over; else nil.
 func (t *Top[T]) Add(v *T) *T {
-	full := t.n > 0 && len(t.heap) == t.n
-	if full && t.order(v, t.heap[0]) >= 0 {
+	if !t.Fits(v) {
 		return nil
 	}
-	if full {
+	if t.n > 0 && len(t.heap) == t.n {
 		*t.heap[0] = *v
 		kept := t.heap[0]
 		t.down(0)
