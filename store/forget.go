@@ -90,7 +90,7 @@ func (f *forgetting) run(ctx context.Context) error {
 }
 
 // owns reports whether a job is the person's.
-func (f *forgetting) owns(in *job.Info) bool {
+func (f *forgetting) owns(in *job.Saved) bool {
 	return f.who.User != "" && in.User == f.who.User || f.who.UID != nil && in.UID == *f.who.UID
 }
 

@@ -79,7 +79,7 @@ func fill(tmp string, o Options, from salvaged) error {
 	if err := removeIfThere(tmp); err != nil { // left by a power cut
 		return err
 	}
-	db, err := bolt.Open(tmp, 0o640, &bolt.Options{Timeout: o.Timeout, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(tmp, 0o640, &bolt.Options{Timeout: o.Timeout, FreelistType: bolt.FreelistArrayType})
 	if err != nil {
 		return err
 	}

@@ -48,11 +48,11 @@ func BenchmarkHistory100k(b *testing.B) {
 	for _, c := range []struct {
 		name     string
 		from, to time.Time
-		want     func(*job.Info) bool
+		want     func(*job.Saved) bool
 	}{
-		{"user", time.Time{}, time.Time{}, func(in *job.Info) bool { return in.User == "user7" }},
-		{"service", time.Time{}, time.Time{}, func(in *job.Info) bool { return in.Service == "su" }},
-		{"tag", time.Time{}, time.Time{}, func(in *job.Info) bool { return in.Tags["project"] == "y" }},
+		{"user", time.Time{}, time.Time{}, func(in *job.Saved) bool { return in.User == "user7" }},
+		{"service", time.Time{}, time.Time{}, func(in *job.Saved) bool { return in.Service == "su" }},
+		{"tag", time.Time{}, time.Time{}, func(in *job.Saved) bool { return in.Tags["project"] == "y" }},
 		{"old-day", day0, day0.Add(24 * time.Hour), nil},
 		{"all", time.Time{}, time.Time{}, nil},
 	} {

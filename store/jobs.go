@@ -136,9 +136,9 @@ func (s *Store) Ended(from, to time.Time) iter.Seq2[job.Saved, error] {
 
 // EndedJobs gives those of Ended that are wanted: want is asked about each, and must not keep what it is given, of which only
 // this much is filled in: JID, Seq, User, UID, GID, Service, TTY, RHost, Started, Ended, Command, ExitStatus, CPU, MaxRSS,
-// PeakMemory, ReadBytes, WriteBytes, TotalProcesses, Tags. With nil all are. Passing over a job costs a fraction of what
+// PeakMemory, ReadBytes, WriteBytes, TotalProcesses, Tags, CPUUnattributed, Parted. With nil all are. Passing over a job costs a fraction of what
 // giving it does.
-func (s *Store) EndedJobs(from, to time.Time, want func(*job.Info) bool) iter.Seq2[*job.Saved, error] {
+func (s *Store) EndedJobs(from, to time.Time, want func(*job.Saved) bool) iter.Seq2[*job.Saved, error] {
 	return func(yield func(*job.Saved, error) bool) {
 		w := window{started: math.MaxUint64, next: be64(math.MaxUint64), want: want}
 		if !from.IsZero() {
@@ -165,12 +165,12 @@ func (w *window) give(yield func(*job.Saved, error) bool) (more bool) {
 	for i := range w.ends {
 		v := w.value(i)
 		if w.want != nil && w.look.decodeHead(heads[i]) == nil {
-			if w.look.Seq = w.look.JID.Seq(); !w.want(&w.look.Info) {
+			if w.look.Seq = w.look.JID.Seq(); !w.want(&w.look.Saved) {
 				continue
 			}
 		}
 		j, err := decodeJob(w.jids[i][:], v)
-		if err == nil && v[0] == '{' && !w.wantOld(&j.Info) {
+		if err == nil && v[0] == '{' && !w.wantOld(j) {
 			continue
 		}
 		if !yield(j, err) {
@@ -181,8 +181,8 @@ func (w *window) give(yield func(*job.Saved, error) bool) (more bool) {
 }
 
 // wantOld is about a job of schema 1, which has no head.
-func (w *window) wantOld(in *job.Info) bool {
-	return unixKey(in.Started) < w.started && (w.want == nil || w.want(in))
+func (w *window) wantOld(j *job.Saved) bool {
+	return unixKey(j.Started) < w.started && (w.want == nil || w.want(j))
 }
 
 // heads gives the heads of a page's jobs, parts of one text; where there is none, nothing.
@@ -211,7 +211,7 @@ type window struct {
 	started uint64 // the first start that is out
 	next    []byte // every key below it is still to come
 	done    bool
-	want    func(*job.Info) bool
+	want    func(*job.Saved) bool
 	look    keptJob
 
 	jids   [][8]byte

@@ -14,7 +14,7 @@ import (
 // so that a search need not read more. A number that was given to a field is never given to another.
 
 // headFields goes through the head of a job.
-func headFields(f *fieldCodec, s *job.Info) {
+func headFields(f *fieldCodec, s *job.Saved) {
 	fieldNum(f, 1, &s.JID)
 	fieldText(f, 2, &s.User)
 	fieldNum(f, 3, &s.UID)
@@ -33,6 +33,8 @@ func headFields(f *fieldCodec, s *job.Info) {
 	f.maybe64(16, &s.WriteBytes)
 	fieldInt(f, 17, &s.TotalProcesses)
 	f.tags(18, &s.Tags)
+	f.maybe64(19, &s.CPUUnattributed)
+	fieldInt(f, 20, &s.Parted)
 }
 
 // restFields goes through all else.
@@ -56,13 +58,11 @@ func restFields(f *fieldCodec, s *job.Saved) {
 	fieldText(f, 17, &s.CPUSource)
 	f.maybe64(18, &s.CPUUser)
 	f.maybe64(19, &s.CPUSystem)
-	f.maybe64(20, &s.CPUUnattributed)
 	f.maybeInt(21, &s.POEExitStatus)
 	fieldText(f, 22, &s.EndReason)
 	fieldText(f, 23, &s.Witness)
 	f.bool(24, &s.Estimated)
 	fieldInt(f, 25, &s.AsOf)
-	fieldInt(f, 26, &s.Parted)
 	p := &s.Placement
 	fieldText(f, 27, &p.Cgroup)
 	f.bool(28, &p.Own)
@@ -115,7 +115,7 @@ func encodeJob(s *job.Saved) ([]byte, error) {
 		}
 	}
 	head, rest := fieldCodec{put: true}, fieldCodec{put: true}
-	headFields(&head, &s.Info)
+	headFields(&head, s)
 	restFields(&rest, s)
 	v := make([]byte, jobFront, jobFront+binary.MaxVarintLen16+len(head.out)+len(rest.out))
 	binary.BigEndian.PutUint64(v[frameSize:], unixKey(s.Started))
@@ -158,7 +158,7 @@ func jobParts(v []byte) (head, rest []byte, err error) {
 func (k *keptJob) decodeHead(head string) error {
 	k.Saved, k.mem.used = job.Saved{}, slab{}.used
 	f := reading(head, &k.mem)
-	if headFields(&f, &k.Info); !f.whole() || k.JID == 0 {
+	if headFields(&f, &k.Saved); !f.whole() || k.JID == 0 {
 		return fmt.Errorf("a field makes no sense: %w", errFrame)
 	}
 	return nil

@@ -102,7 +102,7 @@ type Store struct {
 }
 
 const (
-	allocSize = 1 << 20 // how far the file grows at a time
+	allocSize = 256 << 10 // how far the file grows at a time
 	mapSize   = 1 << 30 // address space set aside beyond twice the file: growing past it waits for readers, a backup too
 )
 
@@ -154,7 +154,7 @@ func openFile(path string, o Options) (*Store, error) {
 		return nil, access(err)
 	}
 	db, file, err := openBolt(path, bolt.Options{
-		Timeout: o.Timeout, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapSize + 2*int(st.Size()), MaxSize: o.MaxSize,
+		Timeout: o.Timeout, FreelistType: bolt.FreelistArrayType, InitialMmapSize: mapSize + 2*int(st.Size()), MaxSize: o.MaxSize,
 	})
 	if err != nil {
 		return nil, err

@@ -387,7 +387,7 @@ func TestEndedWindow(t *testing.T) {
 		s.EndJob(j)
 	}
 	flush(t, s)
-	even := func(in *job.Info) bool { return in.Seq%2 == 1 }
+	even := func(in *job.Saved) bool { return in.Seq%2 == 1 }
 	for _, c := range []struct {
 		from, to    time.Time
 		first, last int // newest, oldest

@@ -139,23 +139,24 @@ func (a *accountant) addJobs(ctx context.Context) error {
 	if a.ofProcesses {
 		return nil
 	}
-	want := func(in *job.Info) bool {
-		return (a.jid == 0 || in.JID == a.jid) && a.d.sees(a.peer, in.UID) && a.match.JobOf(in)
-	}
-	for s, err := range a.d.store.EndedJobs(a.req.Since, time.Time{}, want) {
-		switch {
-		case err != nil:
-			return unreadable(err)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case s.Ended != nil && s.Ended.Before(a.kept):
-			a.sheet.Whole(&s.Info)
-		default:
-			a.sheet.Job(&s.Info, s.Parted)
+	// What jobs are searched by is all that is needed of those whose records are kept: none is read any further.
+	count := func(s *job.Saved) bool {
+		if a.jid != 0 && s.JID != a.jid || !a.d.sees(a.peer, s.UID) || !a.match.JobOf(&s.Info) {
+			return false
 		}
-		a.known[s.JID] = owner{s.Info, true}
+		if s.Ended.Before(a.kept) {
+			return true
+		}
+		a.sheet.Job(&s.Info, s.Parted)
+		return false
 	}
-	return nil
+	for s, err := range a.d.store.EndedJobs(a.req.Since, time.Time{}, count) {
+		if err != nil {
+			return unreadable(err)
+		}
+		a.sheet.Whole(&s.Info)
+	}
+	return ctx.Err()
 }
 
 // addRecords counts what processes used.

@@ -190,7 +190,7 @@ func (d *jobd) endedJobs(req control.Request, want func(*job.Info) bool) ([]job.
 	}
 	newest, added := req.Sort == "" || req.Sort == "ended", 0
 	fits := func(in *job.Info) bool { return !have[in.JID] && want(in) && top.Fits(in) }
-	for s, err := range d.store.EndedJobs(req.Since, req.Until, fits) {
+	for s, err := range d.store.EndedJobs(req.Since, req.Until, func(s *job.Saved) bool { return fits(&s.Info) }) {
 		if err != nil {
 			return nil, unreadable(err)
 		}
