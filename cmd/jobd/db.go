@@ -197,6 +197,11 @@ func (c *dbCommand) books() (*store.Store, error) {
 	if !c.running() {
 		return c.own()
 	}
+	st, err := c.client().DBStats(c.ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask jobd where the books are: %w", err)
+	}
+	c.stateDir = filepath.Dir(st.Path) // its own, whatever the flag says
 	f, err := unnamed(c.stateDir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make room for a copy of the books: %w", err)

@@ -242,7 +242,7 @@ func TestDBOnline(t *testing.T) {
 	run := dbServer(t, state)
 	with := func(args ...string) []string { return append(args, "--state-dir", state, "--run-dir", run) }
 	jobdDB(t, 0, with("check")...)
-	if out, _ := jobdDB(t, 0, with("stats")...); !strings.Contains(out, "3 on 1 days") {
+	if out, _ := jobdDB(t, 0, with("stats")...); !strings.Contains(out, "3, of 1 day") {
 		t.Error(out)
 	}
 	out, _ := jobdDB(t, 0, with("export")...)

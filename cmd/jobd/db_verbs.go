@@ -47,13 +47,13 @@ func printStats(w io.Writer, st *control.DBStats) {
 		fmt.Fprintf(w, "%-16s "+format+"\n", append([]any{name}, args...)...)
 	}
 	line("file", "%s", st.Path)
-	line("size", "%s, %s of it unused", mib(st.Bytes), mib(st.FreeBytes))
+	line("size", "%s, %s of it unused", amount(st.Bytes), amount(st.FreeBytes))
 	line("schema", "%d", st.Schema)
 	if st.Created != nil {
 		line("created", "%s", st.Created.Format(time.RFC3339))
 	}
 	line("jobs", "%d ended, %d open", st.Jobs, st.Open)
-	line("process records", "%d on %d days", st.Records, st.Days)
+	line("process records", "%d, of %s", st.Records, plural(st.Days, "day"))
 	if st.PerRecord != nil {
 		line("", "%.1f bytes each", *st.PerRecord)
 	}
@@ -66,11 +66,23 @@ func printStats(w io.Writer, st *control.DBStats) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		line("  "+name, "%s", mib(st.Buckets[name]))
+		line("  "+name, "%s", amount(st.Buckets[name]))
 	}
 }
 
-func mib(n int64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB" }
+func amount(n int64) string {
+	if n < 1<<20 {
+		return strconv.FormatFloat(float64(n)/(1<<10), 'f', 1, 64) + " KiB"
+	}
+	return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB"
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
 
 // checkAnswer is what check found, in JSON.
 type checkAnswer struct {
@@ -131,7 +143,7 @@ func (c *dbCommand) compact() error {
 		return err
 	}
 	return c.say(map[string]int64{"before_bytes": before, "after_bytes": after}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s, now %s\n", mib(before), mib(after))
+		fmt.Fprintf(w, "%s, now %s\n", amount(before), amount(after))
 	})
 }
 
