@@ -77,7 +77,6 @@ type Sum struct {
 
 // Add takes in what a record adds.
 func (s *Sum) Add(r *Record) {
-	u := r.Net()
 	groups := watch.Group(0)
 	if r.Used {
 		groups = r.Usage.Groups
@@ -90,7 +89,18 @@ func (s *Sum) Add(r *Record) {
 	if !r.Partial {
 		s.Processes++
 	}
-	s.Wall += max(u.Wall, 0)
+	s.Estimated = s.Estimated || r.Estimated
+	const summed = watch.GroupBasic | watch.GroupCPU | watch.GroupMemory | watch.GroupIO
+	if groups.Has(summed) && (r.Earlier == nil || r.Partial) { // most are: Net would copy them for nothing
+		s.use(&r.Usage, r.wall())
+		return
+	}
+	u := r.Net()
+	s.use(&u.Usage, u.Wall)
+}
+
+func (s *Sum) use(u *watch.Usage, wall int64) {
+	s.Wall += max(wall, 0)
 	s.CPU += u.CPU
 	s.User += u.User
 	s.System += u.System
@@ -98,5 +108,5 @@ func (s *Sum) Add(r *Record) {
 	s.CoreMem += u.CoreMem
 	s.Read += u.ReadBytes
 	s.Write += u.WriteBytes
-	s.Estimated = s.Estimated || r.Estimated || u.Wall < 0
+	s.Estimated = s.Estimated || wall < 0
 }

@@ -228,4 +228,17 @@ func BenchmarkScanMillion(b *testing.B) {
 			perRecord(b, n)
 		})
 	}
+	b.Run("sums", func(b *testing.B) {
+		for b.Loop() {
+			cpu, seen := make(map[string]int64), int64(0)
+			q := Query{Fields: byCommand, Sums: func(comm string, s *job.Sum) {
+				seen += s.Records
+				cpu[comm] += s.CPU
+			}}
+			if err := s.Scan(q, func(*job.Record) bool { seen++; return true }); err != nil || seen != n {
+				b.Fatal(seen, err)
+			}
+		}
+		perRecord(b, n)
+	})
 }

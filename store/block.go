@@ -21,6 +21,7 @@ import (
 //	records     a table
 //	programs    a table: rows of the first record that ran some, then of the next …
 //	earlier     a table: a row for each record with bitEarlier
+//	sums        a table: a row for each name; in a block that is settled
 //
 // A table is its number of rows and, where that is not 0, its number of columns, then each column behind its length in
 // bytes: a reader unpacks those that it wants.
@@ -51,6 +52,7 @@ type encoder struct {
 	execs   [execColumns][]uint64
 	ran     groups // of execs
 	earlier [usageColumns][]uint64
+	sums    sums
 
 	packer packer
 	column []byte
@@ -61,11 +63,21 @@ type encoder struct {
 // the cache, and so would writing them one by one to far apart places.
 const rowsAtOnce = 8
 
-// encode makes one block of at least one record. The value is the caller's; the JIDs in it, ascending, are the encoder's.
+// encode makes one settled block of at least one record. The value is the caller's; the JIDs in it, ascending, are the
+// encoder's.
 func (e *encoder) encode(recs []*job.Record) (value []byte, jids []job.JID) {
+	return e.block(recs, true)
+}
+
+// encodeOpen makes a block that is soon written again: summing it up would not pay.
+func (e *encoder) encodeOpen(recs []*job.Record) (value []byte, jids []job.JID) {
+	return e.block(recs, false)
+}
+
+func (e *encoder) block(recs []*job.Record, summed bool) (value []byte, jids []job.JID) {
 	e.reset(len(recs))
 	for at := 0; at < len(recs); at += rowsAtOnce {
-		e.take(recs[at:min(at+rowsAtOnce, len(recs))], at)
+		e.take(recs[at:min(at+rowsAtOnce, len(recs))], at, summed)
 	}
 	e.groups.njob, e.groups.nclass = len(e.jids), 2*len(e.names.list)
 	e.ran.njob, e.ran.nclass = e.groups.njob, e.groups.nclass
@@ -82,6 +94,7 @@ func (e *encoder) encode(recs []*job.Record) (value []byte, jids []job.JID) {
 	e.appendRecords(len(recs))
 	e.appendExecs()
 	e.appendEarlier()
+	e.appendSums()
 	binary.BigEndian.PutUint32(e.body[1:], checksum(e.body))
 	return slices.Clone(e.body), e.sorted
 }
@@ -89,6 +102,7 @@ func (e *encoder) encode(recs []*job.Record) (value []byte, jids []job.JID) {
 func (e *encoder) reset(n int) {
 	e.names.reset()
 	e.args.reset()
+	e.sums.reset()
 	e.jids = e.jids[:0]
 	clear(e.index)
 	clear(e.seen[:])
@@ -106,7 +120,7 @@ func (e *encoder) reset(n int) {
 }
 
 // take puts up to rowsAtOnce records into the columns.
-func (e *encoder) take(recs []*job.Record, at int) {
+func (e *encoder) take(recs []*job.Record, at int, summed bool) {
 	for i, r := range recs {
 		w := &e.rows[i]
 		w.set(r)
@@ -119,6 +133,12 @@ func (e *encoder) take(recs []*job.Record, at int) {
 		}
 		if r.Earlier != nil {
 			e.usedEarlier(r.Earlier, since(r))
+		}
+		if summed {
+			if !r.Used {
+				comm = e.names.add("")
+			}
+			e.sums.add(comm, r)
 		}
 	}
 	for c := range columns {

@@ -145,6 +145,7 @@ func (c *checking) blocks(tx *bolt.Tx) error {
 			c.problem("block %x of %s: %s", key, day, err)
 			return c.ctx.Err()
 		}
+		c.sumsOf(&dec, recs, day, key)
 		c.out.Blocks++
 		c.out.Records += int64(len(recs))
 		var last job.JID
@@ -161,6 +162,17 @@ func (c *checking) blocks(tx *bolt.Tx) error {
 		}
 		return c.ctx.Err()
 	})
+}
+
+// sumsOf compares the sums of a block with its records.
+func (c *checking) sumsOf(dec *decoder, recs []job.Record, day string, key []byte) {
+	got, err := dec.summed()
+	if err == nil {
+		err = checkSums(got, recs, isOpenKey(key))
+	}
+	if err != nil {
+		c.problem("block %x of %s: %s", key, day, err)
+	}
 }
 
 func has(b *bolt.Bucket, key []byte) bool {

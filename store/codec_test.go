@@ -214,6 +214,9 @@ func TestBlockForged(t *testing.T) {
 		if _, err := dec.decode(sealed(w)); err != nil && !errors.Is(err, errBlock) {
 			t.Fatal(err)
 		}
+		if _, err := dec.summed(); err != nil && !errors.Is(err, errBlock) {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -258,6 +261,8 @@ func FuzzBlock(f *testing.F) {
 	for _, n := range []int{1, 3, 100} {
 		v, _ := new(encoder).encode(recs[:n])
 		f.Add(v)
+		v, _ = new(encoder).encodeOpen(recs[:n])
+		f.Add(v)
 	}
 	f.Add([]byte{2, 0, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, v []byte) {
@@ -275,6 +280,7 @@ func again(t *testing.T, d *decoder, v []byte) {
 	if err != nil {
 		return
 	}
+	_, _ = d.summed()
 	ptrs := make([]*job.Record, len(first))
 	for i := range first {
 		ptrs[i] = &first[i]
@@ -286,5 +292,20 @@ func again(t *testing.T, d *decoder, v []byte) {
 	}
 	if !reflect.DeepEqual(first, second) {
 		t.Fatal(cmp.Diff(first, second))
+	}
+}
+
+// TestEarlierMissing: records that say that they have earlier use, and a table that has none, are no block.
+func TestEarlierMissing(t *testing.T) {
+	recs := load(3)
+	recs[1].Earlier = &watch.Usage{Comm: "make", CPU: 5}
+	var e encoder
+	v, _ := e.encodeOpen(recs)
+	e.body = e.body[:0]
+	e.appendEarlier()
+	e.appendSums()
+	w := sealed(append(v[:len(v)-len(e.body):len(v)-len(e.body)], 0, 0)) // both tables empty
+	if _, err := new(decoder).decode(w); !errors.Is(err, errBlock) {
+		t.Error(err)
 	}
 }

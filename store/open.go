@@ -103,7 +103,7 @@ type Store struct {
 
 const (
 	allocSize = 256 << 10 // how far the file grows at a time
-	mapSize   = 1 << 30 // address space set aside beyond twice the file: growing past it waits for readers, a backup too
+	mapSize   = 1 << 30   // address space set aside beyond twice the file: growing past it waits for readers, a backup too
 )
 
 // Open opens the database, or makes a fresh one where there is no file or an empty one. The directory of path is made if

@@ -141,7 +141,7 @@ func (d dayBuckets) reopen(enc *encoder, level int, gone []job.JID, recs []*job.
 	if err := d.unindex(level, gone); err != nil {
 		return err
 	}
-	value, jids := enc.encode(recs)
+	value, jids := enc.encodeOpen(recs)
 	return d.put(openKey(level), value, jids)
 }
 

@@ -41,14 +41,19 @@ type Query struct {
 	Jobs     []job.JID // nil: all
 	Fields   Fields    // 0: all
 	Oldest   bool      // oldest block first, else newest first
+
+	// Sums is given, where it is not nil, what the records of a command add up to in place of the records, for as many of
+	// them as the books have in sum: those of whole blocks, when all jobs are wanted. A command comes more than once; what
+	// has no usage counts under the empty one. The sum is valid during the call only.
+	Sums func(comm string, sum *job.Sum)
 }
 
 // Scan calls f with the process records that q asks for, until it returns false: by day, in a day by block, in a block by
 // end. Two records can be out of order by the time that one of them waited to be handed over. A record is valid during
-// the call only, all but its texts. Each record that was in the books when its day was begun is given once.
+// the call only, all but its texts. Each record that was in the books when its day was begun is given once, or is in one sum.
 //
 // The error tells of blocks that could not be read, the first few of them; the others were. No transaction is held while
-// f runs, so that what is dropped or forgotten meanwhile is not given.
+// f or q.Sums runs, so that what is dropped or forgotten meanwhile is not given.
 func (s *Store) Scan(q Query, f func(*job.Record) bool) error {
 	c := scan{s: s, q: q, f: f, first: math.MinInt64, last: math.MaxInt64}
 	if !q.From.IsZero() {
@@ -102,6 +107,7 @@ type scan struct {
 	dec    decoder
 	wanted []bool // by the block's number of a job
 	rec    job.Record
+	sums   []named // of the block, where they are to be given
 	errs   []error
 	more   int // errors that are not told
 }
@@ -240,11 +246,22 @@ func (c *scan) unpack(ref blockRef, v []byte) (bool, error) {
 	if c.jobs != nil && !c.want() {
 		return false, nil
 	}
+	if c.sums = nil; c.q.Sums != nil && c.jobs == nil && c.whole() {
+		if c.sums, c.dec.err = c.dec.summed(); c.dec.err != nil {
+			return false, unreadable(ref, c.dec.err)
+		}
+	}
+	if len(c.sums) > 0 {
+		return true, nil
+	}
 	if c.dec.want(c.q.Fields); c.dec.err != nil {
 		return false, unreadable(ref, c.dec.err)
 	}
 	return true, nil
 }
+
+// whole reports whether all records of the block are from the time that is asked for.
+func (c *scan) whole() bool { return c.dec.first >= c.first && c.dec.last < c.last }
 
 // want notes which of the block's jobs are asked for; false: none.
 func (c *scan) want() (any bool) {
@@ -256,8 +273,14 @@ func (c *scan) want() (any bool) {
 	return any
 }
 
-// give calls f with the records of a block; false: no more.
+// give calls f with the records of a block, or Sums with their sums; false: no more.
 func (c *scan) give() bool {
+	if len(c.sums) > 0 {
+		for i := range c.sums {
+			c.q.Sums(c.sums[i].comm, &c.sums[i].sum)
+		}
+		return true
+	}
 	d, r := &c.dec, &c.rec
 	ends, jobs := d.column(colEnd), d.column(colJob)
 	for k := range d.count {

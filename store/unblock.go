@@ -81,12 +81,13 @@ type decoder struct {
 	unnames, unarg untexts
 	unpacker       unpacker
 
-	recs, ran, used table
-	ranFrom         []uint32 // the first row of ran of each record; one more at the end
-	usedAt          []uint32 // the row of used of each record with bitEarlier
+	recs, ran, used, sums table
+	ranFrom               []uint32 // the first row of ran of each record; one more at the end
+	usedAt                []uint32 // the row of used of each record with bitEarlier
 
 	execs   []job.Exec
 	earlier []watch.Usage
+	named   []named
 }
 
 // decode gives the records of a block in the order in which they were encoded. They are the caller's.
@@ -112,7 +113,7 @@ func (d *decoder) begin(v []byte, fields Fields) error {
 	return d.err
 }
 
-// open takes up a block: its lists, and what groups its rows. Columns are taken from v later.
+// open takes up a block: its lists, and where its columns are. These are taken from v later.
 func (d *decoder) open(v []byte) (err error) {
 	if d.header, err = readHeader(v); err != nil {
 		return err
@@ -127,11 +128,11 @@ func (d *decoder) open(v []byte) (err error) {
 	d.recs.read(&r, maxCount)
 	d.ran.read(&r, maxExecs)
 	d.used.read(&r, maxCount)
+	d.sums.read(&r, maxCount)
 	if r.err == nil && d.recs.rows != d.count {
 		r.fail("not as many rows as records")
 	}
 	d.err = r.err
-	d.group()
 	return d.err
 }
 
@@ -213,8 +214,9 @@ func columnsOf(f Fields) []int {
 	return nil
 }
 
-// want unpacks what the fields need.
+// want unpacks what records with these fields need.
 func (d *decoder) want(fields Fields) {
+	d.group()
 	for _, c := range [...]int{colPID, colEnd, colSpan, colUsage + useGroups, colUsage + useElapsed} {
 		d.column(c)
 	}
@@ -237,7 +239,7 @@ func (d *decoder) want(fields Fields) {
 	if fields.has(FieldExecs) && d.ran.rows > 0 {
 		d.wantExecs()
 	}
-	if fields.has(FieldEarlier) && d.used.rows > 0 {
+	if fields.has(FieldEarlier) {
 		d.wantEarlier()
 	}
 }
@@ -279,7 +281,6 @@ func (d *decoder) wantExecs() {
 
 // wantEarlier unpacks what was used before, and finds the row of each record that has one.
 func (d *decoder) wantEarlier() {
-	d.names = d.texts(&d.unnames, d.packed[0])
 	rows := uint32(0)
 	d.usedAt = d.usedAt[:0]
 	for _, b := range d.column(colBits) {
@@ -291,6 +292,10 @@ func (d *decoder) wantEarlier() {
 	if d.err == nil && int(rows) != d.used.rows {
 		d.err = fmt.Errorf("not as many rows as records with earlier use: %w", errBlock)
 	}
+	if rows == 0 {
+		return
+	}
+	d.names = d.texts(&d.unnames, d.packed[0])
 	for c := range usageColumns {
 		d.cells(&d.used, c)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -303,6 +304,61 @@ func TestReportOfAJob(t *testing.T) {
 	if e, ok := err.(*control.Error); !ok || e.Code != control.Denied {
 		t.Errorf("another's job: %v", err)
 	}
+}
+
+// TestReportBySums: by command, what the books have in sum gives what the records give, at the edges of a period too.
+func TestReportBySums(t *testing.T) {
+	d := bookkeeper(t)
+	d.keepBooks(t)
+	const n = 5000 // a second a record: enough for blocks that are settled
+	for i := range n {
+		comm := []string{"cc1", "as", "ld"}[i%3]
+		r := gone(1, int32(100+i), 1000, 100, comm, "/usr/bin/"+comm, float64(i)/3600, float64(i+1)/3600, s/10, int64(i)<<10, 1<<10)
+		if r.Estimated = i == 4000; i%7 == 0 {
+			r.Used, r.Usage = false, watch.Usage{}
+		}
+		d.store.PutRecord(r)
+	}
+	if err := d.store.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range [][2]time.Time{
+		{}, {hours(0.1), {}}, {{}, hours(1.2)}, {hours(1.0 / 3600), {}}, {{}, hours(n / 3600.0)}, {hours(n / 3600.0), hours(30)},
+	} {
+		req := control.Request{Verb: control.Report, By: "command", Since: p[0], Until: p[1]}
+		want, got := byRecords(t, d, req), ask[report.Report](t, d, root, req)
+		if diff := cmp.Diff(want.Lines, got.Lines); diff != "" {
+			t.Errorf("%v: -records +report:\n%s", p, diff)
+		}
+		if diff := cmp.Diff(want.Total, got.Total); diff != "" {
+			t.Errorf("%v: -records +report:\n%s", p, diff)
+		}
+	}
+	inSum := int64(0)
+	count := store.Query{Sums: func(_ string, sum *job.Sum) { inSum += sum.Records }}
+	if err := d.store.Scan(count, func(*job.Record) bool { return true }); err != nil || inSum < n/2 {
+		t.Errorf("%d records are in sum, %v", inSum, err)
+	}
+	rep := ask[report.Report](t, d, alice, control.Request{Verb: control.Report, By: "command"})
+	if rep.Total.Processes != n+3 {
+		t.Errorf("of alice's own: %+v", rep.Total)
+	}
+}
+
+// byRecords makes a report of all jobs from each record.
+func byRecords(t *testing.T, d *jobd, req control.Request) report.Report {
+	t.Helper()
+	a, err := d.accountant(t.Context(), root, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(a.addParts(t.Context()), a.addJobs(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.store.Scan(store.Query{}, func(r *job.Record) bool { a.sheet.Record(r, nil); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return a.sheet.Report()
 }
 
 // A period with a gap says so.

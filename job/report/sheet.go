@@ -108,13 +108,10 @@ func (s *Sheet) record(r *job.Record, in *job.Info) *tally {
 	return t
 }
 
-// Sums reports whether a sum of records of one command is as good as the records, which end after first, not before, and not
-// after last (Unix ns): by command, with nothing billed.
-func (s *Sheet) Sums(first, last int64) bool {
-	return s.keys.kind == byCommand && s.pricer == nil && s.within(first) && s.within(last)
-}
+// TakesSums reports whether a sum of records of one command is as good as the records: by command, with nothing billed.
+func (s *Sheet) TakesSums() bool { return s.keys.kind == byCommand && s.pricer == nil }
 
-// Sum takes in such a sum.
+// Sum takes in such a sum. All that it is of ended in the period.
 func (s *Sheet) Sum(comm string, sum *job.Sum) {
 	if sum.Records == 0 {
 		return
