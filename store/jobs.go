@@ -99,9 +99,38 @@ func (s *Store) OpenJobs() ([]job.Saved, error) {
 }
 
 // Job gives one job, open or ended, as the disk knows it. The error is job.ErrNoJob where there is none.
-func (s *Store) Job(jid job.JID) (job.Saved, error) {
-	var out job.Saved
-	err := s.view(func(tx *bolt.Tx) error {
+func (s *Store) Job(jid job.JID) (out job.Saved, err error) {
+	err = s.jobValue(jid, func(key, v []byte) error {
+		j, err := decodeJob(key, v)
+		if err == nil {
+			out = *j
+		}
+		return err
+	})
+	return out, err
+}
+
+// Head is Job with no more filled in than EndedJobs shows: it costs a fraction.
+func (s *Store) Head(jid job.JID) (out job.Saved, err error) {
+	err = s.jobValue(jid, func(key, v []byte) error {
+		k := new(keptJob)
+		if head, _, err := jobParts(v); err == nil && k.decodeHead(string(head)) == nil {
+			k.Seq = k.JID.Seq()
+			out = k.Saved
+			return nil
+		}
+		j, err := decodeJob(key, v) // of schema 1, or damaged
+		if err == nil {
+			out = *j
+		}
+		return err
+	})
+	return out, err
+}
+
+// jobValue finds the value of a job, which is valid during the call of f only.
+func (s *Store) jobValue(jid job.JID, f func(key, v []byte) error) error {
+	return s.view(func(tx *bolt.Tx) error {
 		key := be64(uint64(jid))
 		v := endedValue(tx, key, tx.Bucket([]byte("jobs")).Get(key))
 		if v == nil {
@@ -110,13 +139,8 @@ func (s *Store) Job(jid job.JID) (job.Saved, error) {
 		if v == nil {
 			return fmt.Errorf("%d: %w", jid.Seq(), job.ErrNoJob)
 		}
-		j, err := decodeJob(key, v)
-		if err == nil {
-			out = *j
-		}
-		return err
+		return f(key, v)
 	})
-	return out, err
 }
 
 // Ended gives the ended jobs that were there at some time from from on and before to, the newest end first. A zero time

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -227,4 +228,27 @@ func TestSchema1(t *testing.T) {
 		t.Error(n)
 	}
 	wellKept(t, s)
+}
+
+// TestHead: what a head has is what the whole job has.
+func TestHead(t *testing.T) {
+	s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{})
+	cpu, ended := int64(5), time.Unix(1_800_000_000, 0).UTC()
+	want := job.Saved{Info: job.Info{
+		JID: job.NewJID(s.HID(), 7), Seq: 7, User: "alice", UID: 1000, Service: "sshd", State: job.Ended, Started: ended.Add(-time.Hour),
+		Ended: &ended, CPU: &cpu, CPUUnattributed: &cpu, Tags: map[string]string{"a": "b"},
+	}, Parted: 3}
+	s.EndJob(want)
+	must(t, s.Flush(t.Context()))
+	whole, err := s.Job(want.JID)
+	must(t, err)
+	head, err := s.Head(want.JID)
+	must(t, err)
+	whole.State = ""
+	if d := cmp.Diff(whole, head); d != "" {
+		t.Errorf("-whole +head:\n%s", d)
+	}
+	if _, err := s.Head(want.JID + 1); !errors.Is(err, job.ErrNoJob) {
+		t.Errorf("no job: %v", err)
+	}
 }

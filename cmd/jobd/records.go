@@ -90,7 +90,10 @@ func (d *jobd) wanted(ctx context.Context, peer control.Peer, req control.Reques
 		from = d.store.Records(jid)
 	}
 	all := jobsDoNotMatter(req) && (d.cfg.Visibility == "all" || trusted(peer))
-	known := make(owners)
+	jobs, err := d.owners(ctx, peer, req, m)
+	if err != nil {
+		return nil, err
+	}
 	return func(yield func(*job.Record, error) bool) {
 		for r, err := range from {
 			if err == nil {
@@ -103,10 +106,15 @@ func (d *jobd) wanted(ctx context.Context, peer control.Peer, req control.Reques
 			if !m.Record(r) {
 				continue
 			}
-			if all || d.owned(ctx, peer, m, r.JID, known) {
-				if !yield(r, nil) {
+			wanted := all
+			if !all {
+				if _, wanted, err = jobs.of(r.JID); err != nil {
+					yield(nil, err)
 					return
 				}
+			}
+			if wanted && !yield(r, nil) {
+				return
 			}
 		}
 	}, nil
@@ -156,26 +164,6 @@ func (o *ordered) flush(n int) {
 		o.given++
 	}
 	o.held = slices.Delete(o.held, 0, n)
-}
-
-// owners remembers the jobs that records belong to: there are many records and few jobs.
-type owners map[job.JID]owner
-
-type owner struct {
-	info   job.Info
-	wanted bool
-}
-
-// owned reports whether a record is of a job that the peer may see, and that the request is about. One whose job is on no
-// book is root's alone to see.
-func (d *jobd) owned(ctx context.Context, peer control.Peer, m *report.Matcher, jid job.JID, known owners) bool {
-	o, ok := known[jid]
-	if !ok {
-		in, err := d.info(ctx, peer, control.JobRef(jid.String()))
-		o = owner{in, err == nil && d.sees(peer, in.UID) && m.JobOf(&in)}
-		known[jid] = o
-	}
-	return o.wanted
 }
 
 // flushMost is how long a question waits for the books to take in what has just happened.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -13,14 +14,15 @@ import (
 
 // accountant makes one report.
 type accountant struct {
-	d     *jobd
-	peer  control.Peer
-	req   control.Request
-	match *report.Matcher
-	sheet *report.Sheet
-	jid   job.JID // the only job that it is about; 0: all
-	known owners
-	kept  time.Time // records from before are not kept; zero: all are
+	d      *jobd
+	peer   control.Peer
+	req    control.Request
+	match  *report.Matcher
+	sheet  *report.Sheet
+	jid    job.JID // the only job that it is about; 0: all
+	jobs   *owners
+	failed error     // of looking up a job: the report is not whole
+	kept   time.Time // records from before are not kept; zero: all are
 	// ofProcesses: something is said of processes alone, so that what no record holds is not asked about.
 	ofProcesses bool
 	billed      bool
@@ -30,9 +32,6 @@ type accountant struct {
 func (d *jobd) report(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
 	a, err := d.accountant(ctx, peer, req)
 	if err != nil {
-		return nil, err
-	}
-	if err := d.flush(ctx); err != nil {
 		return nil, err
 	}
 	if a.kept, err = d.store.RecordsFrom(); err != nil {
@@ -63,13 +62,19 @@ func unreadable(err error) error {
 }
 
 func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Request) (*accountant, error) {
-	a := &accountant{d: d, peer: peer, req: req, known: make(owners)}
+	a := &accountant{d: d, peer: peer, req: req}
 	a.ofProcesses = req.Command != "" || req.Exe != "" || req.PID != 0 || req.UID != nil || req.GID != nil || req.Exit != "" ||
 		req.MinCPU+req.MinRSS+req.MinIO > 0
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
 	timeless := req
 	timeless.Since, timeless.Until = time.Time{}, time.Time{} // the sheet sees to the time
 	var err error
 	if a.match, err = matcher(timeless); err != nil {
+		return nil, err
+	}
+	if a.jobs, err = d.owners(ctx, peer, req, a.match); err != nil {
 		return nil, err
 	}
 	pricer, err := d.cfg.Billing.Compile(time.Local)
@@ -94,26 +99,13 @@ func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Re
 }
 
 // of gives the job of a use, nil where nobody knows it; false: it is not to be counted.
-func (a *accountant) of(ctx context.Context, jid job.JID) (*job.Info, bool) {
-	if a.jid != 0 && jid != a.jid {
+func (a *accountant) of(jid job.JID) (*job.Info, bool) {
+	if a.failed != nil || a.jid != 0 && jid != a.jid {
 		return nil, false
 	}
-	o, ok := a.known[jid]
-	if !ok {
-		in, err := a.d.info(ctx, a.peer, control.JobRef(jid.String()))
-		o.info = in
-		switch {
-		case err == nil:
-			o.wanted = a.d.sees(a.peer, in.UID) && a.match.JobOf(&in)
-		default: // its job is on no book: root's alone to see
-			o.wanted = jobsDoNotMatter(a.req) && trusted(a.peer)
-		}
-		a.known[jid] = o
-	}
-	if o.info.JID == 0 {
-		return nil, o.wanted
-	}
-	return &o.info, o.wanted
+	in, wanted, err := a.jobs.of(jid)
+	a.failed = err
+	return in, wanted
 }
 
 // addParts counts what checkpoints found on no record.
@@ -126,11 +118,11 @@ func (a *accountant) addParts(ctx context.Context) error {
 		if err != nil {
 			return unreadable(err)
 		}
-		if in, ok := a.of(ctx, p.JID); ok && !a.ofProcesses {
+		if in, ok := a.of(p.JID); ok && !a.ofProcesses {
 			a.sheet.Part(p, in)
 		}
 	}
-	return ctx.Err()
+	return cmp.Or(a.failed, ctx.Err())
 }
 
 // addJobs counts the jobs that ended, and what of their CPU is on no record. Of those that ended before the records that
@@ -144,7 +136,7 @@ func (a *accountant) addJobs(ctx context.Context) error {
 		if a.jid != 0 && s.JID != a.jid || !a.d.sees(a.peer, s.UID) || !a.match.JobOf(&s.Info) {
 			return false
 		}
-		if s.Ended.Before(a.kept) {
+		if s.Ended != nil && s.Ended.Before(a.kept) {
 			return true
 		}
 		a.sheet.Job(&s.Info, s.Parted)
@@ -186,15 +178,15 @@ func (a *accountant) addRecords(ctx context.Context) error {
 		if !a.match.Record(r) {
 			return true
 		}
-		if in, ok := a.of(ctx, r.JID); ok {
+		if in, ok := a.of(r.JID); ok {
 			a.sheet.Record(r, in)
 		}
-		return true
+		return a.failed == nil
 	})
 	if err != nil {
 		return unreadable(err)
 	}
-	return ctx.Err()
+	return cmp.Or(a.failed, ctx.Err())
 }
 
 // ofAll reports whether all records of the period count, those too whose job is on no book.
