@@ -100,14 +100,19 @@ func (r recordSettings) check() error {
 }
 
 func (k keepSettings) check() error {
-	switch {
-	case k.ProcessDays == 0 || k.JobDays == 0:
-		return errors.New("keep.process_days and keep.job_days of 0 would keep nothing: use -1 for ever")
-	case k.FreeMiB < 0:
-		return errors.New("keep.free_mib is 0 or more")
+	for key, n := range map[string]int{"keep.process_days": k.ProcessDays, "keep.job_days": k.JobDays} {
+		if n != -1 && (n < 1 || n > daysMost) {
+			return fmt.Errorf("%s is 1 to %d, or -1 for ever", key, daysMost)
+		}
+	}
+	if k.FreeMiB < 0 || k.FreeMiB > 1<<30 {
+		return errors.New("keep.free_mib is 0 or more, and less than there are disks for")
 	}
 	return nil
 }
+
+// daysMost is a century.
+const daysMost = 36_500
 
 // floor is what the store takes, bytes; below 0: none.
 func (k keepSettings) floor() int64 {

@@ -126,6 +126,7 @@ func (d *jobd) measureModel(s *metrics.Snapshot) {
 type reading struct {
 	job.Brief
 	members glance
+	sample  *sample // stays what it was when the job ends meanwhile
 }
 
 // readings runs in the loop.
@@ -133,7 +134,7 @@ func (d *jobd) readings() ([]reading, error) {
 	briefs := d.table.Briefs()
 	out := make([]reading, len(briefs))
 	for i, b := range briefs {
-		out[i].Brief = b
+		out[i].Brief, out[i].sample = b, d.meter.sample(b.JID)
 		if b.Placement.BaseCPU != nil {
 			continue
 		}
@@ -168,7 +169,7 @@ func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string
 		u := user(in.User)
 		u.Jobs++
 		u.Processes += in.Processes
-		add(u, d.meter.used(in.JID))
+		add(u, d.meter.used(open[i].sample))
 	}
 	for _, u := range users {
 		s.Users = append(s.Users, *u)
@@ -189,21 +190,13 @@ func (d *jobd) measureStore(s *metrics.Snapshot) {
 func (m *meter) read(cgroups *kernel.Cgroups, open []reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.jobs == nil {
-		m.jobs = make(map[job.JID]*sample)
-	}
 	type turn struct {
 		r *reading
 		s *sample
 	}
 	order := make([]turn, len(open))
 	for i := range open {
-		s := m.jobs[open[i].JID]
-		if s == nil {
-			s = &sample{}
-			m.jobs[open[i].JID] = s
-		}
-		order[i] = turn{&open[i], s}
+		order[i] = turn{&open[i], open[i].sample}
 	}
 	slices.SortFunc(order, func(a, b turn) int { return a.s.at.Compare(b.s.at) })
 	end := time.Now().Add(meterMost)
@@ -231,13 +224,24 @@ func readJob(used *spending, cgroups *kernel.Cgroups, r *reading) {
 	}
 }
 
-func (m *meter) used(jid job.JID) spending {
+// sample gives that of an open job. It is made in the loop: account, which takes it away, runs there, too.
+func (m *meter) sample(jid job.JID) *sample {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.jobs[jid]
 	if s == nil {
-		return spending{}
+		if m.jobs == nil {
+			m.jobs = make(map[job.JID]*sample)
+		}
+		s = &sample{}
+		m.jobs[jid] = s
 	}
+	return s
+}
+
+func (m *meter) used(s *sample) spending {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return spending{s.used.cpu - s.base.cpu, s.used.read - s.base.read, s.used.write - s.base.write}
 }
 

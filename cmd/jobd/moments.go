@@ -31,7 +31,7 @@ func lastWritten(paths ...string) (last time.Time, err error) {
 // begin notes in the books that jobd has been started, and for how long it was not there.
 func (d *jobd) begin() error {
 	past, err := d.store.Moments(time.Time{}, time.Time{})
-	if err != nil {
+	if err := d.unlessDamaged("marks of time", err); err != nil {
 		return fmt.Errorf("cannot read the marks of time: %w", err)
 	}
 	rebooted := d.store.LastBoot() != "" && d.store.LastBoot() != d.boot

@@ -32,15 +32,17 @@ func (d *jobd) owners(ctx context.Context, peer control.Peer, req control.Reques
 		d: d, peer: peer, match: m, orphan: jobsDoNotMatter(req) && trusted(peer),
 		fresh: make(map[job.JID]*job.Info), known: make(map[job.JID]owner),
 	}
-	for _, s := range d.store.Waiting() {
-		o.fresh[s.JID] = &s.Info
-	}
 	err := d.do(ctx, func() error {
 		for _, in := range d.table.Jobs() {
 			o.fresh[in.JID] = &in
 		}
 		return nil
 	})
+	for _, s := range d.store.Waiting() { // after that: a job that ends meanwhile is in both
+		if o.fresh[s.JID] == nil {
+			o.fresh[s.JID] = &s.Info
+		}
+	}
 	return o, err
 }
 

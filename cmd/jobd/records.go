@@ -34,6 +34,7 @@ func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request
 		o := ordered{limit: req.Limit, yield: yield}
 		for r, err := range wanted {
 			if err != nil {
+				o.flush(len(o.held))
 				return err
 			}
 			if !r.Partial && !o.add(r) {

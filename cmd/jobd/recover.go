@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -77,16 +79,57 @@ func (d *jobd) restore(s job.Saved, f kernel.Found) error {
 			}
 		}
 	}
+	var err error
+	if s.Parted, err = d.parted(s); err != nil {
+		return err
+	}
 	if err := d.table.Restore(s, f.POE, f.Members, since); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
 	}
 	for _, id := range f.Members {
-		d.table.Resume(id, parts[id.PID])
+		d.table.Resume(id, ownParts(id, parts[id.PID]))
 	}
 	if len(f.Members) > 0 {
 		d.borrow(s)
 	}
 	d.log.Info("job taken up", "jid", s.JID, "seq", s.Seq, "user", s.User, "members", len(f.Members), "poe", f.POE != watch.ID{})
+	return nil
+}
+
+// ownParts are those partial records of a pid that are of the process that has it now: from after it was started.
+func ownParts(id watch.ID, parts []*job.Record) (own []*job.Record) {
+	st, err := kernel.Proc.Stat(id.PID)
+	if err != nil {
+		return nil
+	}
+	start, _ := kernel.StartTime(st)
+	for _, r := range parts {
+		if r.End > start.UnixNano() {
+			own = append(own, r)
+		}
+	}
+	return own
+}
+
+// parted is what the parts of a job hold. The journal may know of a part that was not on disk when jobd was killed.
+func (d *jobd) parted(s job.Saved) (ns int64, err error) {
+	for p, err := range d.store.Parts(s.Started, time.Time{}) {
+		if err := d.unlessDamaged("parts of jobs", err); err != nil {
+			return 0, err
+		}
+		if p.JID == s.JID {
+			ns += p.Unattributed
+		}
+	}
+	return ns, nil
+}
+
+// unlessDamaged is err, but for a value of the books that cannot be read: that is logged, and jobd goes on without it.
+func (d *jobd) unlessDamaged(what string, err error) error {
+	if !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	d.log.Error("a part of the books cannot be read: jobd db check says more", "part", what, "error", err)
 	return nil
 }
 
@@ -101,7 +144,7 @@ func (d *jobd) lastOpen() ([]job.Saved, error) {
 		d.log.Warn("the journal was damaged", "torn", torn, "skipped", skipped)
 	}
 	stored, err := d.store.OpenJobs()
-	if err != nil {
+	if err := d.unlessDamaged("open jobs", err); err != nil {
 		return nil, err
 	}
 	byJID := make(map[job.JID]job.Saved)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jobd-project/jobd/job"
@@ -21,8 +22,9 @@ type accountant struct {
 	sheet  *report.Sheet
 	jid    job.JID // the only job that it is about; 0: all
 	jobs   *owners
-	failed error     // of looking up a job: the report is not whole
-	kept   time.Time // records from before are not kept; zero: all are
+	failed error             // of looking up a job: the report is not whole
+	cut    map[job.JID]int64 // of open jobs that are counted as they are: when that was, Unix ns
+	kept   time.Time         // records from before are not kept; zero: all are
 	// ofProcesses: something is said of processes alone, so that what no record holds is not asked about.
 	ofProcesses bool
 	billed      bool
@@ -38,8 +40,8 @@ func (d *jobd) report(ctx context.Context, peer control.Peer, req control.Reques
 		return nil, unreadable(err)
 	}
 	steps := []func(context.Context) error{a.addParts, a.addJobs, a.addRecords}
-	if req.IncludeOpen {
-		steps = append(steps, a.addOpen)
+	if req.IncludeOpen { // first: what leaves meanwhile is on the books when they are read
+		steps = slices.Insert(steps, 0, a.addOpen, d.flush)
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -62,7 +64,7 @@ func unreadable(err error) error {
 }
 
 func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Request) (*accountant, error) {
-	a := &accountant{d: d, peer: peer, req: req}
+	a := &accountant{d: d, peer: peer, req: req, cut: make(map[job.JID]int64)}
 	a.ofProcesses = req.Command != "" || req.Exe != "" || req.PID != 0 || req.UID != nil || req.GID != nil || req.Exit != "" ||
 		req.MinCPU+req.MinRSS+req.MinIO > 0
 	if err := d.flush(ctx); err != nil {
@@ -108,6 +110,12 @@ func (a *accountant) of(jid job.JID) (*job.Info, bool) {
 	return in, wanted
 }
 
+// before reports whether a use is of the time before an open job was counted as it was.
+func (a *accountant) before(jid job.JID, at int64) bool {
+	cut, open := a.cut[jid]
+	return !open || at <= cut
+}
+
 // addParts counts what checkpoints found on no record.
 func (a *accountant) addParts(ctx context.Context) error {
 	from := a.req.Since
@@ -118,7 +126,7 @@ func (a *accountant) addParts(ctx context.Context) error {
 		if err != nil {
 			return unreadable(err)
 		}
-		if in, ok := a.of(p.JID); ok && !a.ofProcesses {
+		if in, ok := a.of(p.JID); ok && !a.ofProcesses && a.before(p.JID, p.At) {
 			a.sheet.Part(p, in)
 		}
 	}
@@ -133,7 +141,7 @@ func (a *accountant) addJobs(ctx context.Context) error {
 	}
 	// What jobs are searched by is all that is needed of those whose records are kept: none is read any further.
 	count := func(s *job.Saved) bool {
-		if a.jid != 0 && s.JID != a.jid || !a.d.sees(a.peer, s.UID) || !a.match.JobOf(&s.Info) {
+		if _, open := a.cut[s.JID]; open || a.jid != 0 && s.JID != a.jid || !a.d.sees(a.peer, s.UID) || !a.match.JobOf(&s.Info) {
 			return false
 		}
 		if s.Ended != nil && s.Ended.Before(a.kept) {
@@ -178,7 +186,7 @@ func (a *accountant) addRecords(ctx context.Context) error {
 		if !a.match.Record(r) {
 			return true
 		}
-		if in, ok := a.of(r.JID); ok {
+		if in, ok := a.of(r.JID); ok && a.before(r.JID, r.End) {
 			a.sheet.Record(r, in)
 		}
 		return a.failed == nil
@@ -191,7 +199,7 @@ func (a *accountant) addRecords(ctx context.Context) error {
 
 // ofAll reports whether all records of the period count, those too whose job is on no book.
 func (a *accountant) ofAll() bool {
-	return a.jid == 0 && !a.ofProcesses && jobsDoNotMatter(a.req) && trusted(a.peer)
+	return a.jid == 0 && !a.ofProcesses && len(a.cut) == 0 && jobsDoNotMatter(a.req) && trusted(a.peer)
 }
 
 // fields is what of a record the report and its conditions look at: what is left alone need not be unpacked.
@@ -222,12 +230,13 @@ func (a *accountant) addOpen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
 	for _, g := range jobs {
 		var recs map[watch.ID]*job.Record
 		var part job.Part
 		err := a.d.inOpenJob(ctx, g, func(live map[watch.ID]*watch.Usage, charged *int64) (err error) {
-			recs, part, err = a.d.table.Since(g.info.JID, now.UnixNano(), live, charged)
+			now := time.Now().UnixNano()
+			a.cut[g.info.JID] = now
+			recs, part, err = a.d.table.Since(g.info.JID, now, live, charged)
 			return err
 		})
 		if err != nil {
@@ -248,7 +257,7 @@ func (a *accountant) addOpen(ctx context.Context) error {
 // gapsIn gives the gaps in the time that a request is about.
 func (d *jobd) gapsIn(req control.Request) ([]job.Moment, error) {
 	all, err := d.store.Moments(req.Since, req.Until)
-	if err != nil {
+	if err := d.unlessDamaged("marks of time", err); err != nil {
 		return nil, unreadable(err)
 	}
 	gaps := []job.Moment{}
@@ -269,7 +278,7 @@ func (d *jobd) moments(ctx context.Context, req control.Request) (any, error) {
 		return nil, err
 	}
 	all, err := d.store.Moments(req.Since, req.Until)
-	if err != nil {
+	if err := d.unlessDamaged("marks of time", err); err != nil {
 		return nil, unreadable(err)
 	}
 	if all == nil {

@@ -140,7 +140,7 @@ func (d *jobd) list(ctx context.Context, peer control.Peer, req control.Request)
 	}
 	out = slices.DeleteFunc(out, func(in job.Info) bool { return !m.Job(&in) })
 	if req.All {
-		ended, err := d.endedJobs(req, func(in *job.Info) bool { return !open[in.JID] && d.sees(peer, in.UID) && m.Job(in) })
+		ended, err := d.endedJobs(ctx, req, func(in *job.Info) bool { return !open[in.JID] && d.sees(peer, in.UID) && m.Job(in) })
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func cut[T any](list []T, limit int) []T {
 
 // endedJobs reads the books, and what is on its way there: the first Limit jobs in the order that is asked for. want is
 // asked about what jobs are searched by (store.EndedJobs): those that would not come up are not read any further.
-func (d *jobd) endedJobs(req control.Request, want func(*job.Info) bool) ([]job.Info, error) {
+func (d *jobd) endedJobs(ctx context.Context, req control.Request, want func(*job.Info) bool) ([]job.Info, error) {
 	order, err := report.JobOrder(req.Sort, time.Now())
 	if err != nil {
 		return nil, control.Errorf(control.BadRequest, "%s", err)
@@ -189,12 +189,17 @@ func (d *jobd) endedJobs(req control.Request, want func(*job.Info) bool) ([]job.
 		}
 	}
 	newest, added := req.Sort == "" || req.Sort == "ended", 0
-	fits := func(in *job.Info) bool { return !have[in.JID] && want(in) && top.Fits(in) }
+	fits := func(in *job.Info) bool {
+		return ctx.Err() == nil && !have[in.JID] && want(in) && top.Fits(in) // nobody waits: none is read any more
+	}
 	for s, err := range d.store.EndedJobs(req.Since, req.Until, func(s *job.Saved) bool { return fits(&s.Info) }) {
 		if err != nil {
 			return nil, unreadable(err)
 		}
 		top.Add(&s.Info)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if added++; newest && added == req.Limit { // they come newest first
 			break
 		}
@@ -206,12 +211,12 @@ func (d *jobd) endedJobs(req control.Request, want func(*job.Info) bool) ([]job.
 	return out, nil
 }
 
-func (d *jobd) history(_ context.Context, peer control.Peer, req control.Request) (any, error) {
+func (d *jobd) history(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
 	m, err := matcher(req)
 	if err != nil {
 		return nil, err
 	}
-	return d.endedJobs(req, func(in *job.Info) bool { return d.sees(peer, in.UID) && m.Job(in) })
+	return d.endedJobs(ctx, req, func(in *job.Info) bool { return d.sees(peer, in.UID) && m.Job(in) })
 }
 
 // show gives one job, open or ended.

@@ -104,7 +104,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 		})
 	}
 	if err == nil && c.execs != ExecOff {
-		c.programs, err = newPrograms(fs, c.execs, log)
+		c.programs, err = newPrograms(fs, c.execs)
 	}
 	if err == nil {
 		err = c.scanFirst()
@@ -163,6 +163,14 @@ func (c *Connector) Loss() error {
 		return ErrLoss
 	}
 	return nil
+}
+
+// ProgramsFailed says why what processes run is not followed any more; nil: it is, or is not asked for.
+func (c *Connector) ProgramsFailed() error {
+	if c.programs == nil {
+		return nil
+	}
+	return c.programs.failed()
 }
 
 // Existing yields every living process that the engine knows of.

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"log/slog"
 	"sync"
 	"time"
 
@@ -29,17 +28,17 @@ type programs struct {
 	end  *stopper
 	look *looker
 	own  *looker // the engine's
-	log  *slog.Logger
 
 	mu    sync.Mutex
 	found map[messageKey]watch.Program // with Read 0: it was gone
 	names names
+	err   error // why it looks no more
 }
 
 // foundMost is how much may wait to be taken up; should the engine be that far behind, names are not what it lacks most.
 const foundMost = 1 << 14
 
-func newPrograms(fs FS, mode ExecMode, log *slog.Logger) (*programs, error) {
+func newPrograms(fs FS, mode ExecMode) (*programs, error) {
 	filter, err := execFilter()
 	if err != nil {
 		return nil, err
@@ -54,7 +53,7 @@ func newPrograms(fs FS, mode ExecMode, log *slog.Logger) (*programs, error) {
 		return nil, err
 	}
 	p := &programs{
-		src: src, end: end, look: newLooker(fs, mode), own: newLooker(fs, ExecExe), log: log,
+		src: src, end: end, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
 		found: make(map[messageKey]watch.Program), names: make(names),
 	}
 	go p.run()
@@ -103,7 +102,16 @@ func (p *programs) wait(rest time.Duration) (stop bool) {
 }
 
 func (p *programs) fail(err error) {
-	p.log.Error("cannot tell any more what processes run", "error", err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+}
+
+// failed says why nobody looks any more; nil: somebody does.
+func (p *programs) failed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
 }
 
 func (p *programs) hear(b []byte) bool {
