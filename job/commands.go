@@ -337,7 +337,7 @@ func (t *Table) SetPlacement(jid JID, p Placement, in func(*Info)) error {
 // Restore puts a job back into the table that was open when jobd last wrote it down, with the members that were found
 // alive, and the records of those that have left since. poe is the zero ID when it is gone. Without members the job is
 // closed: since when is unknown.
-func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since []*Record) error {
+func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since, unended []*Record) error {
 	if t.jobs[s.JID] != nil {
 		return fmt.Errorf("%d: %w", s.Seq, ErrBusy)
 	}
@@ -350,6 +350,9 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since []*Reco
 		if r.Used {
 			e.departed.Add(&r.Usage)
 		}
+	}
+	for _, r := range unended {
+		e.departed.Add(&r.Usage)
 	}
 	t.jobs[s.JID] = e
 	if s.BootID != Text(t.cfg.BootID) {

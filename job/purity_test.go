@@ -14,7 +14,7 @@ import (
 // Adding to it is a design decision.
 var values = map[string]bool{
 	"cmp": true, "encoding/json": true, "errors": true, "fmt": true, "iter": true, "maps": true, "math": true,
-	"math/bits": true, "net/netip": true, "regexp": true, "slices": true, "sort": true, "strconv": true, "strings": true,
+	"math/bits": true, "net/netip": true, "regexp": true, "regexp/syntax": true, "slices": true, "sort": true, "strconv": true, "strings": true,
 	"time": true,
 }
 

@@ -13,10 +13,10 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// What stands for a person who was taken out.
+// Forgotten stands, with the uid of nobody, for a person who was taken out.
 const (
-	forgottenName = "forgotten"
-	forgottenUID  = 65534
+	Forgotten    = "forgotten"
+	forgottenUID = 65534
 )
 
 // Person is who is to be forgotten: by name, by uid, or both. Jobs and records of either count.
@@ -35,7 +35,7 @@ func (s *Store) Forget(ctx context.Context, who Person, tell func(done, all int6
 	if who.User == "" && who.UID == nil {
 		return 0, 0, errors.New("cannot forget anybody: neither a name nor a uid is given")
 	}
-	if who.User == forgottenName || who.UID != nil && (*who.UID == 0 || *who.UID == forgottenUID) {
+	if who.User == Forgotten || who.UID != nil && (*who.UID == 0 || *who.UID == forgottenUID) {
 		return 0, 0, errors.New("cannot forget root, or those who are forgotten: they are no person")
 	}
 	if tell == nil {
@@ -151,7 +151,7 @@ func (f *forgetting) forget(j *job.Saved, own bool) {
 		gid := uint32(forgottenUID)
 		j.GID = &gid
 	}
-	j.User, j.UID = forgottenName, forgottenUID
+	j.User, j.UID = Forgotten, forgottenUID
 	j.TTY, j.RHost, j.RPort, j.AuthKey = "", "", nil, ""
 	j.LogindSession, j.AuditSession, j.Command, j.Tags = "", nil, "", nil
 	j.Placement = job.Placement{}
@@ -279,14 +279,14 @@ func (f *forgetting) any(recs []job.Record) bool {
 // wants reports whether a record is still to be changed.
 func (f *forgetting) wants(r *job.Record) bool {
 	mine := f.jids[r.JID] || r.Used && r.Usage.Groups.Has(watch.GroupBasic) && f.uids[r.Usage.UID]
-	done := r.Exe == "" && r.Execs == nil && (!r.Used || r.Usage.UID == forgottenUID && r.Usage.GID == forgottenUID && r.Usage.Comm == forgottenName)
+	done := r.Exe == "" && r.Execs == nil && (!r.Used || r.Usage.UID == forgottenUID && r.Usage.GID == forgottenUID && r.Usage.Comm == Forgotten)
 	return mine && !done
 }
 
 func forgetRecord(r *job.Record) {
 	r.Exe, r.Execs = "", nil
 	if r.Used {
-		r.Usage.UID, r.Usage.GID, r.Usage.Comm = forgottenUID, forgottenUID, forgottenName
+		r.Usage.UID, r.Usage.GID, r.Usage.Comm = forgottenUID, forgottenUID, Forgotten
 	}
 }
 

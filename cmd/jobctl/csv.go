@@ -98,6 +98,9 @@ func csvField(v reflect.Value) string {
 // harmless keeps a spreadsheet from taking a text for a formula, which could send what is in it anywhere: users choose
 // what their commands and terminals are called. https://owasp.org/www-community/attacks/CSV_Injection
 func harmless(text string) string {
+	if text != "" {
+		text = plain(text) // a terminal must not take it for orders either
+	}
 	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
 		return "'" + text
 	}

@@ -51,7 +51,7 @@ func bookkeeper(t *testing.T) *jobd {
 		t.Fatal(err)
 	}
 	d := &jobd{
-		cfg: &config{settings: defaultSettings()}, log: log, store: st, watch: w, notify: n, table: table,
+		cfg: &config{settings: defaultSettings()}, log: log, store: st, watch: w, notify: n, table: table, turns: newTurns(),
 		logins: make(chan command), commands: make(chan command), ended: make(chan struct{}),
 	}
 	d.cfg.Host = "login03"

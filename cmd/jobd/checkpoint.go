@@ -67,6 +67,10 @@ func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
 // inOpenJob reads what the members of a job have used, and does something with it in the loop. A job that has ended by
 // then is passed over: its members are on the books.
 func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
+	var charged *int64 // read first: what is used meanwhile must not pass for what is on no record
+	if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
+		charged = &cpu.Total
+	}
 	live := make(map[watch.ID]*watch.Usage, len(g.members))
 	for _, id := range g.members {
 		live[id] = d.soFar(id.PID)
@@ -75,9 +79,10 @@ func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID
 		if _, err := d.table.Job(g.info.JID); err != nil {
 			return nil
 		}
-		var charged *int64
-		if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
-			charged = &cpu.Total
+		for id, u := range live {
+			if u != nil {
+				u.CPU += d.engine.Exited(id)
+			}
 		}
 		return f(live, charged)
 	})

@@ -47,6 +47,7 @@ type jobd struct {
 	commands chan command
 	ended    chan struct{} // the loop has stopped
 	meter    meter
+	turns    turns
 	api      counters
 }
 
@@ -75,7 +76,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 		log.Info("the configuration is good")
 		return nil
 	}
-	d := &jobd{cfg: cfg, log: log, started: time.Now(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
+	d := &jobd{cfg: cfg, log: log, started: time.Now(), turns: newTurns(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
 	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)

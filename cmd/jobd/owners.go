@@ -64,7 +64,7 @@ func (o *owners) of(jid job.JID) (*job.Info, bool, error) {
 	}
 	w = owner{info: in, wanted: o.orphan}
 	if in != nil {
-		w.wanted = o.d.sees(o.peer, in.UID) && o.match.JobOf(in)
+		w.wanted = o.d.seesJob(o.peer, in) && o.match.JobOf(in)
 	}
 	if len(o.known) >= ownersMost {
 		clear(o.known)

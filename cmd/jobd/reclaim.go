@@ -90,7 +90,7 @@ func (d *jobd) goesOn(s job.Saved) bool {
 	}
 	s.State, s.Ended, s.EndReason, s.ExitStatus = job.Lingering, nil, "", nil
 	s.Held = true // until the strays are in
-	if err := d.table.Restore(s, watch.ID{}, nil, nil); err != nil {
+	if err := d.table.Restore(s, watch.ID{}, nil, nil, nil); err != nil {
 		d.log.Error("cannot go on with a job that has processes left in its cgroup", "jid", s.JID, "error", err)
 		return false
 	}

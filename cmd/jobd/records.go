@@ -18,8 +18,8 @@ import (
 // committed, a second at a time, and a user can have millions.
 const window = 8192
 
-// sortMost is how many records are put in another order than that of time without a limit: they are held in memory.
-const sortMost = 100_000
+// sortMost is how many records are put in another order than that of time: they are held in memory.
+const sortMost = 10_000
 
 // procs gives the records of processes that have gone, newest first: of one job, or of all that the peer may see.
 func (d *jobd) procs(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
@@ -51,6 +51,9 @@ func (d *jobd) procsBy(wanted iter.Seq2[*job.Record, error], req control.Request
 	order, err := report.RecordOrder(req.Sort)
 	if err != nil {
 		return nil, control.Errorf(control.BadRequest, "%s", err)
+	}
+	if req.Limit > sortMost {
+		return nil, control.Errorf(control.BadRequest, "no more than %d records are sorted at a time", sortMost)
 	}
 	top := report.NewTop(cmp.Or(req.Limit, sortMost+1), order)
 	for r, err := range wanted {
@@ -96,16 +99,18 @@ func (d *jobd) wanted(ctx context.Context, peer control.Peer, req control.Reques
 		return nil, err
 	}
 	return func(yield func(*job.Record, error) bool) {
+		turn := d.turns.of(peer)
+		defer turn.give()
 		for r, err := range from {
 			if err == nil {
-				err = ctx.Err() // nobody waits for the rest
+				err = turn.take(ctx) // an error, too, when nobody waits for the rest
+			}
+			if err == nil {
+				err = ctx.Err()
 			}
 			if err != nil {
-				yield(nil, control.Errorf(control.Internal, "cannot read the books: %s", err))
+				yield(nil, unreadable(err))
 				return
-			}
-			if !m.Record(r) {
-				continue
 			}
 			wanted := all
 			if !all {
@@ -114,7 +119,10 @@ func (d *jobd) wanted(ctx context.Context, peer control.Peer, req control.Reques
 					return
 				}
 			}
-			if wanted && !yield(r, nil) {
+			if !wanted || !m.Record(r) {
+				continue
+			}
+			if turn.give(); !yield(r, nil) {
 				return
 			}
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jobd-project/jobd/job"
@@ -83,7 +84,7 @@ func (d *jobd) restore(s job.Saved, f kernel.Found) error {
 	if s.Parted, err = d.parted(s); err != nil {
 		return err
 	}
-	if err := d.table.Restore(s, f.POE, f.Members, since); err != nil {
+	if err := d.table.Restore(s, f.POE, f.Members, since, unended(parts, f.Members)); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
 	}
 	for _, id := range f.Members {
@@ -94,6 +95,24 @@ func (d *jobd) restore(s job.Saved, f kernel.Found) error {
 	}
 	d.log.Info("job taken up", "jid", s.JID, "seq", s.Seq, "user", s.User, "members", len(f.Members), "poe", f.POE != watch.ID{})
 	return nil
+}
+
+// unended are the partial records of processes that nobody saw leave: there is no other record of what they used.
+func unended(parts map[int32][]*job.Record, members []watch.ID) (out []*job.Record) {
+	for pid, recs := range parts {
+		i := slices.IndexFunc(members, func(id watch.ID) bool { return id.PID == pid })
+		if i < 0 {
+			out = append(out, recs...)
+			continue
+		}
+		own := ownParts(members[i], recs)
+		for _, r := range recs {
+			if !slices.Contains(own, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
 }
 
 // ownParts are those partial records of a pid that are of the process that has it now: from after it was started.

@@ -32,6 +32,11 @@ type accountant struct {
 
 // report adds up what was used in a period, by whom or what.
 func (d *jobd) report(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
+	turn := d.turns.of(peer)
+	if err := turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer turn.give()
 	a, err := d.accountant(ctx, peer, req)
 	if err != nil {
 		return nil, err
@@ -141,7 +146,7 @@ func (a *accountant) addJobs(ctx context.Context) error {
 	}
 	// What jobs are searched by is all that is needed of those whose records are kept: none is read any further.
 	count := func(s *job.Saved) bool {
-		if _, open := a.cut[s.JID]; open || a.jid != 0 && s.JID != a.jid || !a.d.sees(a.peer, s.UID) || !a.match.JobOf(&s.Info) {
+		if _, open := a.cut[s.JID]; open || a.jid != 0 && s.JID != a.jid || !a.d.seesJob(a.peer, &s.Info) || !a.match.JobOf(&s.Info) {
 			return false
 		}
 		if s.Ended != nil && s.Ended.Before(a.kept) {
@@ -183,10 +188,7 @@ func (a *accountant) addRecords(ctx context.Context) error {
 			a.sheet.Record(r, nil)
 			return true
 		}
-		if !a.match.Record(r) {
-			return true
-		}
-		if in, ok := a.of(r.JID); ok && a.before(r.JID, r.End) {
+		if in, ok := a.of(r.JID); ok && a.before(r.JID, r.End) && a.match.Record(r) {
 			a.sheet.Record(r, in)
 		}
 		return a.failed == nil
@@ -225,7 +227,7 @@ func (a *accountant) fields() store.Fields {
 // addOpen counts what lives: what was used since the last checkpoint, as far as can be told now.
 func (a *accountant) addOpen(ctx context.Context) error {
 	jobs, err := a.d.look(ctx, func(in job.Info) bool {
-		return (a.jid == 0 || in.JID == a.jid) && a.d.sees(a.peer, in.UID) && a.match.JobOf(&in)
+		return (a.jid == 0 || in.JID == a.jid) && a.d.seesJob(a.peer, &in) && a.match.JobOf(&in)
 	})
 	if err != nil {
 		return err

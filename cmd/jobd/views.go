@@ -126,7 +126,7 @@ func (d *jobd) list(ctx context.Context, peer control.Peer, req control.Request)
 	if err != nil {
 		return nil, err
 	}
-	g, err := d.look(ctx, func(in job.Info) bool { return d.sees(peer, in.UID) && m.JobOf(&in) })
+	g, err := d.look(ctx, func(in job.Info) bool { return d.seesJob(peer, &in) && m.JobOf(&in) })
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,12 @@ func (d *jobd) list(ctx context.Context, peer control.Peer, req control.Request)
 	}
 	out = slices.DeleteFunc(out, func(in job.Info) bool { return !m.Job(&in) })
 	if req.All {
-		ended, err := d.endedJobs(ctx, req, func(in *job.Info) bool { return !open[in.JID] && d.sees(peer, in.UID) && m.Job(in) })
+		turn := d.turns.of(peer)
+		if err := turn.take(ctx); err != nil {
+			return nil, err
+		}
+		defer turn.give()
+		ended, err := d.endedJobs(ctx, req, func(in *job.Info) bool { return !open[in.JID] && d.seesJob(peer, in) && m.Job(in) })
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +221,12 @@ func (d *jobd) history(ctx context.Context, peer control.Peer, req control.Reque
 	if err != nil {
 		return nil, err
 	}
-	return d.endedJobs(ctx, req, func(in *job.Info) bool { return d.sees(peer, in.UID) && m.Job(in) })
+	turn := d.turns.of(peer)
+	if err := turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer turn.give()
+	return d.endedJobs(ctx, req, func(in *job.Info) bool { return d.seesJob(peer, in) && m.Job(in) })
 }
 
 // show gives one job, open or ended.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
@@ -92,7 +93,26 @@ func compilePattern(what, expr string) (*pattern, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use %q for the %s: %w; it is a regular expression, and \\ takes a sign for itself", expr, what, err)
 	}
+	if steps(expr) > mostSteps {
+		return nil, fmt.Errorf("cannot use so large a regular expression for the %s: leave out repetitions such as {1000}", what)
+	}
 	return &pattern{re: re, said: make(map[string]bool)}, nil
+}
+
+// mostSteps bounds what one look at a name costs: a million of them are looked at.
+const mostSteps = 1000
+
+// steps is how large the program is that an expression becomes.
+func steps(expr string) int {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	prog, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return 0
+	}
+	return len(prog.Inst)
 }
 
 // match reports whether s is known and fits.

@@ -145,6 +145,9 @@ func (s *Sheet) Job(in *job.Info, earlier int64) {
 		l.Estimated = true
 		return
 	}
+	if *in.CPUUnattributed < earlier { // a checkpoint saw too much: the sum is more than the job's
+		l.Estimated = true
+	}
 	s.unattributed(in.JID, *in.CPUUnattributed-earlier, at, in)
 }
 
