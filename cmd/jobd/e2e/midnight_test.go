@@ -29,44 +29,59 @@ func (w *world) zoneWithMidnight(t time.Time) (path string) {
 	return w.write("zone", string(append(b, "LAB\x00"...)), 0o644)
 }
 
-// What a job used before midnight counts for that day, although it goes on.
-func TestMidnight(t *testing.T) {
+// day is a job that used something before midnight, and goes on after it.
+type day struct {
+	h     *host
+	l     *login
+	gate  string
+	pids  string // of those that stay
+	place string
+}
+
+// midnightIn starts a jobd with a midnight in some seconds, and a job in which a process has used 800 ms of CPU by then, in a
+// thread that is gone. It is over when the midnight is.
+func midnightIn(t *testing.T) *day {
+	t.Helper()
 	h := plainHost(t)
 	w := h.newWorld(map[string]string{"svc": plainStack})
 	midnight := time.Now().Add(6 * time.Second).Truncate(time.Second)
 	h.env = []string{"TZ=" + w.zoneWithMidnight(midnight)}
 	h.start()
-	out := w.labOut("out")
-	burn, gate := built.lab+" burn 800", filepath.Join(w.dir, "gate")
-	must(t, unix.Mkfifo(gate, 0o666))
-	must(t, os.Chmod(gate, 0o666))
-	l := w.loginEnv([]string{"LAB_OUT=" + out}, "svc", "alice", nil, "sh", "-c", burn+"; read go <"+gate+"; "+burn+"; exec "+built.lab+" stay")
-	place := ""
-	until(t, "the first burning", func() bool {
-		place = cgroupOf(h.show(l.jid).POE)
-		return cgroupCPU(t, place) > 800e6
-	})
+	d := &day{h: h, gate: filepath.Join(w.dir, "gate"), pids: w.labOut("out")}
+	must(t, unix.Mkfifo(d.gate, 0o666))
+	must(t, os.Chmod(d.gate, 0o666))
+	script := built.lab + " thread-burn 800 & read go <" + d.gate + "; " + built.lab + " burn 800; exec " + built.lab + " stay"
+	d.l = w.loginEnv([]string{"LAB_OUT=" + d.pids}, "svc", "alice", nil, "sh", "-c", script)
+	pidsIn(t, d.pids, 1)
+	d.place = cgroupOf(h.show(d.l.jid).POE)
 	if time.Now().After(midnight) {
 		t.Skip("this machine is too slow: the first day was over before anything was used")
 	}
-	byDay := func(open bool) report.Report {
-		r, err := h.client.Report(h.soon(), control.Request{By: "day", IncludeOpen: open})
-		must(t, err)
-		return r
-	}
-	until(t, "a checkpoint", func() bool { // of the shell, which has been there for some seconds
-		return time.Now().After(midnight) && byDay(false).Total.Wall > int64(3*time.Second)
-	})
-	first := byDay(false)
-	charged := cgroupCPU(t, place)
+	until(t, "a checkpoint", func() bool { return time.Now().After(midnight) && len(d.byDay().Lines) > 0 })
+	return d
+}
+
+func (d *day) byDay() report.Report {
+	d.h.t.Helper()
+	r, err := d.h.client.Report(d.h.soon(), control.Request{By: "day"})
+	must(d.h.t, err)
+	return r
+}
+
+// What a job used before midnight counts for that day, although it goes on.
+func TestMidnight(t *testing.T) {
+	d := midnightIn(t)
+	first, charged := d.byDay(), cgroupCPU(t, d.place)
 	if len(first.Lines) != 1 || first.Lines[0].CPU < 700e6 || first.Lines[0].CPU > charged || first.Total.Jobs != 0 {
 		t.Fatalf("at midnight the books have %+v, the cgroup %d", first.Lines, charged)
 	}
-	must(t, os.WriteFile(gate, []byte("go\n"), 0))
-	kill(t, pidsIn(t, out, 1)[0])
-	in := h.ended(l.jid)
-	l.wait()
-	after := byDay(false)
+	must(t, os.WriteFile(d.gate, []byte("go\n"), 0))
+	for _, pid := range pidsIn(t, d.pids, 2) {
+		kill(t, pid)
+	}
+	in := d.h.ended(d.l.jid)
+	d.l.wait()
+	after := d.byDay()
 	if len(after.Lines) != 2 || after.Lines[0].Key >= after.Lines[1].Key {
 		t.Fatalf("days: %+v", after.Lines)
 	}
@@ -75,5 +90,23 @@ func TestMidnight(t *testing.T) {
 	}
 	if after.Lines[1].CPU < 700e6 || after.Total.CPU != *in.CPU || after.Total.Jobs != 1 {
 		t.Errorf("the second day has %+v, all %+v, the job %d", after.Lines[1], after.Total, *in.CPU)
+	}
+}
+
+// A process that was written down at midnight and left while jobd was down is not counted twice.
+func TestMidnightAndAnUnseenEnd(t *testing.T) {
+	d := midnightIn(t)
+	burner := pidsIn(t, d.pids, 1)[0]
+	d.h.stop(unix.SIGKILL)
+	d.h.mayLose = true
+	kill(t, burner)
+	d.h.start()
+	must(t, os.WriteFile(d.gate, []byte("go\n"), 0))
+	kill(t, pidsIn(t, d.pids, 2)[1])
+	in := d.h.ended(d.l.jid)
+	d.l.wait()
+	total := d.byDay().Total
+	if off := float64(total.CPU-*in.CPU) / float64(*in.CPU); off < -0.02 || off > 0.02 || !total.Estimated {
+		t.Errorf("the report has %+v, the job %d", total, *in.CPU)
 	}
 }

@@ -19,6 +19,7 @@
  *   lab storm N               N children, one after the other, that exit at once
  *   lab noise N               N events that mean nothing: changes of its own name
  *   lab burn MS               that much CPU, and the end
+ *   lab thread-burn MS        that much CPU in a thread that exits, and stay
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -313,9 +314,25 @@ static void burn(long ms)
 	while (t.tv_sec * 1000L + t.tv_nsec / 1000000 < ms);
 }
 
+static void *burn_in_thread(void *ms)
+{
+	burn(*(int *)ms);
+	return NULL;
+}
+
+static void thread_burn(int ms)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, burn_in_thread, &ms) == 0)
+		pthread_join(t, NULL);
+}
+
 static int play(const char *what, int n)
 {
-	if (strcmp(what, "clone-parent") == 0)
+	if (strcmp(what, "thread-burn") == 0)
+		thread_burn(n);
+	else if (strcmp(what, "clone-parent") == 0)
 		siblings(n);
 	else if (strcmp(what, "child-clone-parent") == 0)
 		child_siblings(n);
