@@ -379,3 +379,39 @@ func TestGaps(t *testing.T) {
 		t.Errorf("moments: %+v", all)
 	}
 }
+
+// What would take the host's time or memory is refused before anything is read.
+func TestTooMuchIsRefused(t *testing.T) {
+	d := bookkeeper(t)
+	for _, req := range []control.Request{
+		{Verb: control.Procs, Sort: "cpu", Limit: 1 << 30},
+		{Verb: control.Procs, Command: "(?:.?){1000}"},
+		{Verb: control.Report, Exe: "(?:[a-z]{10}){200}"},
+	} {
+		_, err := d.answer(context.Background(), alice, control.Anyone, req)
+		if e, ok := err.(*control.Error); !ok || e.Code != control.BadRequest {
+			t.Errorf("%+v: %v", req, err)
+		}
+	}
+}
+
+// People who were taken out of the books are not nobody's to see.
+func TestForgottenIsNotNobodys(t *testing.T) {
+	d := bookkeeper(t)
+	d.store.EndJob(past(9, "forgotten", 65534, 65534, "sshd", "", 0, 1, s, 0, nil))
+	d.store.EndJob(past(10, "nobody", 65534, 65534, "sshd", "", 0, 1, s, 0, nil))
+	if err := d.store.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		peer control.Peer
+		jobs int
+	}{{control.Peer{UID: 65534}, 1}, {root, 2}} {
+		if got := ask[[]job.Info](t, d, tt.peer, control.Request{Verb: control.History}); len(got) != tt.jobs {
+			t.Errorf("uid %d sees %d jobs, want %d", tt.peer.UID, len(got), tt.jobs)
+		}
+		if got := ask[report.Report](t, d, tt.peer, control.Request{Verb: control.Report}); got.Total.Jobs != int64(tt.jobs) {
+			t.Errorf("uid %d has %d jobs in a report, want %d", tt.peer.UID, got.Total.Jobs, tt.jobs)
+		}
+	}
+}
