@@ -68,10 +68,10 @@ func BenchmarkPutRecordBesideCommits(b *testing.B) {
 func BenchmarkEncode(b *testing.B) {
 	eachLoad(b, func(b *testing.B, recs []*job.Record) {
 		var enc encoder
-		v, _ := enc.encode(recs)
+		v := enc.encode(recs)
 		b.ReportAllocs()
 		for b.Loop() {
-			v, _ = enc.encode(recs)
+			v = enc.encode(recs)
 		}
 		b.ReportMetric(float64(len(v))/float64(len(recs)), "B/record")
 	})
@@ -80,7 +80,7 @@ func BenchmarkEncode(b *testing.B) {
 // BenchmarkDecode is what a reader of all fields pays for a record.
 func BenchmarkDecode(b *testing.B) {
 	eachLoad(b, func(b *testing.B, recs []*job.Record) {
-		v, _ := new(encoder).encode(recs)
+		v := new(encoder).encode(recs)
 		var dec decoder
 		b.ReportAllocs()
 		for b.Loop() {
@@ -97,7 +97,7 @@ const byCommand = FieldComm | FieldIDs | FieldCPU | FieldMemory | FieldIO | Fiel
 // BenchmarkDecodePart is what a reader of some fields pays for a record.
 func BenchmarkDecodePart(b *testing.B) {
 	eachLoad(b, func(b *testing.B, recs []*job.Record) {
-		v, _ := new(encoder).encode(recs)
+		v := new(encoder).encode(recs)
 		var dec decoder
 		var r job.Record
 		b.ReportAllocs()
@@ -241,4 +241,61 @@ func BenchmarkScanMillion(b *testing.B) {
 		}
 		perRecord(b, n)
 	})
+}
+
+// BenchmarkRecordsOfJob is what the records of one job cost, of a million in 30 days and of 100,000 jobs. With a job that
+// lives all the time each block may have records of every job that began meanwhile, as far as its header says.
+func BenchmarkRecordsOfJob(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		old  int // of a thousand records, those of that job
+	}{{"short", 0}, {"beside", 10}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := monthOfJobs(b, c.old)
+			for name, seq := range map[string]uint32{"some": 50_000, "none": jobless} {
+				b.Run(name, func(b *testing.B) {
+					for b.Loop() {
+						seen := 0
+						for _, err := range s.Records(job.NewJID(7, seq)) {
+							if seen++; err != nil {
+								b.Fatal(err)
+							}
+						}
+						if seen > 0 != (seq != jobless) {
+							b.Fatal(seen)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// jobless is a job of that month without records.
+const jobless = 70_000
+
+func monthOfJobs(b *testing.B, old int) *Store {
+	const n = 1_000_000
+	s, err := Open(filepath.Join(b.TempDir(), "jobd.db"), Options{Now: day0, Delay: time.Hour, Batch: 1 << 30, KeepRecords: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	s.db.NoSync = true
+	l := newLoader(30*24*time.Hour/n, mixed)
+	for i := range n {
+		r := l.next()
+		if r.JID = job.NewJID(7, uint32(i/10+l.rng.IntN(20))); l.rng.IntN(1000) < old {
+			r.JID = job.NewJID(7, 1)
+		}
+		if r.JID == job.NewJID(7, jobless) {
+			r.JID++
+		}
+		if s.PutRecord(r); i%1000 == 999 {
+			if err := s.Flush(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return s
 }

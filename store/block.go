@@ -35,10 +35,9 @@ const (
 
 // encoder makes blocks. It keeps its buffers; the zero encoder is ready.
 type encoder struct {
-	jids   []job.JID // in the order in which they come
-	sorted []job.JID
-	index  map[job.JID]uint32
-	seen   [256]struct {
+	jids  []job.JID // in the order in which they come
+	index map[job.JID]uint32
+	seen  [256]struct {
 		jid job.JID
 		at  uint32 // its number and 1
 	}
@@ -63,18 +62,13 @@ type encoder struct {
 // the cache, and so would writing them one by one to far apart places.
 const rowsAtOnce = 8
 
-// encode makes one settled block of at least one record. The value is the caller's; the JIDs in it, ascending, are the
-// encoder's.
-func (e *encoder) encode(recs []*job.Record) (value []byte, jids []job.JID) {
-	return e.block(recs, true)
-}
+// encode makes one settled block of at least one record. It is the caller's.
+func (e *encoder) encode(recs []*job.Record) []byte { return e.block(recs, true) }
 
 // encodeOpen makes a block that is soon written again: summing it up would not pay.
-func (e *encoder) encodeOpen(recs []*job.Record) (value []byte, jids []job.JID) {
-	return e.block(recs, false)
-}
+func (e *encoder) encodeOpen(recs []*job.Record) []byte { return e.block(recs, false) }
 
-func (e *encoder) block(recs []*job.Record, summed bool) (value []byte, jids []job.JID) {
+func (e *encoder) block(recs []*job.Record, summed bool) []byte {
 	e.reset(len(recs))
 	for at := 0; at < len(recs); at += rowsAtOnce {
 		e.take(recs[at:min(at+rowsAtOnce, len(recs))], at, summed)
@@ -96,7 +90,7 @@ func (e *encoder) block(recs []*job.Record, summed bool) (value []byte, jids []j
 	e.appendEarlier()
 	e.appendSums()
 	binary.BigEndian.PutUint32(e.body[1:], checksum(e.body))
-	return slices.Clone(e.body), e.sorted
+	return slices.Clone(e.body)
 }
 
 func (e *encoder) reset(n int) {
@@ -207,16 +201,15 @@ func (e *encoder) usedEarlier(u *watch.Usage, since int64) {
 
 // head begins a block: all in front of the lists, the checksum still to be made.
 func (e *encoder) head(dst []byte, recs []*job.Record) []byte {
-	e.sorted = append(e.sorted[:0], e.jids...)
-	slices.Sort(e.sorted)
+	low, high := slices.Min(e.jids), slices.Max(e.jids)
 	first, last := recs[0].End, recs[0].End
 	for _, end := range e.cells[colEnd*e.stride:][:len(recs)] {
 		first, last = min(first, int64(end)), max(last, int64(end))
 	}
 	dst = append(dst, blockVersion, 0, 0, 0, 0)
 	dst = binary.AppendUvarint(dst, uint64(len(recs)))
-	dst = binary.AppendUvarint(dst, uint64(e.sorted[0]))
-	dst = binary.AppendUvarint(dst, uint64(e.sorted[len(e.sorted)-1]-e.sorted[0]))
+	dst = binary.AppendUvarint(dst, uint64(low))
+	dst = binary.AppendUvarint(dst, uint64(high-low))
 	dst = binary.AppendVarint(dst, first)
 	return binary.AppendUvarint(dst, uint64(last)-uint64(first))
 }

@@ -3,10 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"runtime/debug"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -93,13 +91,13 @@ func (c *checking) contents() (err error) {
 	return c.s.view(func(tx *bolt.Tx) error {
 		c.structure(tx)
 		c.all = 0
-		if err := eachBlock(tx, func(string, dayBuckets, []byte, []byte) error { c.all++; return nil }); err != nil {
+		if err := eachBlock(tx, func(string, dayBlocks, []byte, []byte) error { c.all++; return nil }); err != nil {
 			return err
 		}
+		c.days(tx)
 		if err := c.blocks(tx); err != nil {
 			return err
 		}
-		c.indexes(tx)
 		c.jobs(tx)
 		c.open(tx)
 		c.moments(tx)
@@ -125,19 +123,19 @@ func (s *Store) checkStructure() ([]string, error) {
 }
 
 // eachBlock goes through the blocks of all days.
-func eachBlock(tx *bolt.Tx, each func(day string, d dayBuckets, key, v []byte) error) error {
+func eachBlock(tx *bolt.Tx, each func(day string, d dayBlocks, key, v []byte) error) error {
 	return tx.Bucket([]byte("proc")).ForEachBucket(func(k []byte) error {
 		d, ok := readDay(tx, string(k))
 		if !ok {
 			return nil
 		}
-		return d.blocks.ForEach(func(key, v []byte) error { return each(string(k), d, key, v) })
+		return d.ForEach(func(key, v []byte) error { return each(string(k), d, key, v) })
 	})
 }
 
 func (c *checking) blocks(tx *bolt.Tx) error {
 	var dec decoder
-	return eachBlock(tx, func(day string, d dayBuckets, key, v []byte) error {
+	return eachBlock(tx, func(day string, _ dayBlocks, key, v []byte) error {
 		c.done++
 		c.tell(c.done, c.all)
 		recs, err := dec.decode(v)
@@ -145,23 +143,34 @@ func (c *checking) blocks(tx *bolt.Tx) error {
 			c.problem("block %x of %s: %s", key, day, err)
 			return c.ctx.Err()
 		}
+		c.header(&dec.header, recs, day, key)
 		c.sumsOf(&dec, recs, day, key)
 		c.out.Blocks++
 		c.out.Records += int64(len(recs))
-		var last job.JID
 		for i := range recs {
 			r := &recs[i]
 			if got := dayOf(r.End); got != day {
 				c.problem("block %x of %s has a record of %s", key, day, got)
 			}
-			if r.JID != last && !has(d.jobs, append(be64(uint64(r.JID)), key...)) {
-				c.problem("job %v has records in block %x of %s, and the index does not say so", r.JID, key, day)
-			}
-			last = r.JID
 			c.add(r)
 		}
 		return c.ctx.Err()
 	})
+}
+
+// header compares what a block says of itself, by which a reader passes over it, with its records.
+func (c *checking) header(h *header, recs []job.Record, day string, key []byte) {
+	low, high, first, last := recs[0].JID, recs[0].JID, recs[0].End, recs[0].End
+	for i := range recs {
+		low, high = min(low, recs[i].JID), max(high, recs[i].JID)
+		first, last = min(first, recs[i].End), max(last, recs[i].End)
+	}
+	if h.low != low || h.high != high {
+		c.problem("block %x of %s is said to have jobs from %v to %v, and has them from %v to %v", key, day, h.low, h.high, low, high)
+	}
+	if h.first != first || h.last != last {
+		c.problem("block %x of %s is said to have ends from %d to %d, and has them from %d to %d", key, day, h.first, h.last, first, last)
+	}
 }
 
 // sumsOf compares the sums of a block with its records.
@@ -196,45 +205,14 @@ func (c *checking) add(r *job.Record) {
 	}
 }
 
-// indexes looks whether all that the days' indexes say is so.
-func (c *checking) indexes(tx *bolt.Tx) {
-	proc := tx.Bucket([]byte("proc"))
-	_ = proc.ForEachBucket(func(day []byte) error {
-		d, ok := readDay(tx, string(day))
-		if !ok {
-			c.problem("day %s has not both of its buckets", day)
-			return nil
+// days looks whether each day has what makes it one.
+func (c *checking) days(tx *bolt.Tx) {
+	_ = tx.Bucket([]byte("proc")).ForEachBucket(func(day []byte) error {
+		if _, ok := readDay(tx, string(day)); !ok {
+			c.problem("day %s has no bucket of blocks", day)
 		}
-		jids := make(map[string][]job.JID)
-		return d.jobs.ForEach(func(k, _ []byte) error {
-			if len(k) != 24 && len(k) != 9 { // of a settled block, of an open one
-				c.problem("the index of %s has a key of %d bytes", day, len(k))
-				return nil
-			}
-			block := string(k[8:])
-			if _, ok := jids[block]; !ok {
-				jids[block] = jidsOf(d.blocks.Get([]byte(block)))
-			}
-			if jid := job.JID(binary.BigEndian.Uint64(k)); !slices.Contains(jids[block], jid) {
-				c.problem("the index of %s leads to block %x for job %v, and there is no record of it", day, block, jid)
-			}
-			return nil
-		})
-	})
-}
-
-// jidsOf lists the jobs in a block; of one that cannot be read, which is told elsewhere, none.
-func jidsOf(v []byte) (out []job.JID) {
-	var dec decoder
-	recs, err := dec.decode(v)
-	if err != nil {
 		return nil
-	}
-	for i := range recs {
-		out = append(out, recs[i].JID)
-	}
-	slices.Sort(out)
-	return slices.Clip(slices.Compact(out))
+	})
 }
 
 func (c *checking) jobs(tx *bolt.Tx) {

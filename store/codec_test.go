@@ -66,7 +66,7 @@ func TestBlockRoundTrip(t *testing.T) {
 				recs = append(recs, &r)
 			}
 		}
-		v, _ := enc.encode(recs)
+		v := enc.encode(recs)
 		got, err := dec.decode(v)
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 	var r job.Record
 	n := int64(0)
 	fillIn(reflect.ValueOf(&r).Elem(), &n)
-	v, _ := new(encoder).encode([]*job.Record{&r})
+	v := new(encoder).encode([]*job.Record{&r})
 	got, err := new(decoder).decode(v)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestFields(t *testing.T) {
 	recs := load(300)
 	n := int64(0)
 	fillIn(reflect.ValueOf(recs[7]).Elem(), &n)
-	v, _ := new(encoder).encode(recs)
+	v := new(encoder).encode(recs)
 	var dec decoder
 	all := make([]job.Record, len(recs))
 	for f := Fields(1); f <= fieldLast; f <<= 1 {
@@ -177,7 +177,7 @@ func merge(dst, src reflect.Value) {
 }
 
 func TestBlockDamaged(t *testing.T) {
-	v, _ := new(encoder).encode(load(100))
+	v := new(encoder).encode(load(100))
 	var dec decoder
 	for n := range v {
 		if _, err := dec.decode(v[:n]); !errors.Is(err, errBlock) {
@@ -203,7 +203,7 @@ func TestBlockForged(t *testing.T) {
 	recs := load(100)
 	n := int64(0)
 	fillIn(reflect.ValueOf(recs[3]).Elem(), &n)
-	v, _ := new(encoder).encode(recs)
+	v := new(encoder).encode(recs)
 	rng := rand.New(rand.NewPCG(1, 1))
 	var dec decoder
 	for range 20_000 {
@@ -259,15 +259,16 @@ func FuzzBlock(f *testing.F) {
 	n := int64(0)
 	fillIn(reflect.ValueOf(recs[3]).Elem(), &n)
 	for _, n := range []int{1, 3, 100} {
-		v, _ := new(encoder).encode(recs[:n])
+		v := new(encoder).encode(recs[:n])
 		f.Add(v)
-		v, _ = new(encoder).encodeOpen(recs[:n])
+		v = new(encoder).encodeOpen(recs[:n])
 		f.Add(v)
 	}
 	f.Add([]byte{2, 0, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, v []byte) {
 		var d decoder
 		_, _ = d.decode(v)
+		_ = d.list(v)
 		if len(v) >= sumEnd { // past the checksum
 			again(t, &d, sealed(v))
 		}
@@ -281,11 +282,14 @@ func again(t *testing.T, d *decoder, v []byte) {
 		return
 	}
 	_, _ = d.summed()
+	if err := new(decoder).list(v); err != nil {
+		t.Fatal("its list cannot be read, and all of it can:", err)
+	}
 	ptrs := make([]*job.Record, len(first))
 	for i := range first {
 		ptrs[i] = &first[i]
 	}
-	w, _ := new(encoder).encode(ptrs)
+	w := new(encoder).encode(ptrs)
 	second, err := d.decode(w)
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +304,7 @@ func TestEarlierMissing(t *testing.T) {
 	recs := load(3)
 	recs[1].Earlier = &watch.Usage{Comm: "make", CPU: 5}
 	var e encoder
-	v, _ := e.encodeOpen(recs)
+	v := e.encodeOpen(recs)
 	e.body = e.body[:0]
 	e.appendEarlier()
 	e.appendSums()

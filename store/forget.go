@@ -248,7 +248,7 @@ func (f *forgetting) forgetBlock(dec *decoder, ref blockRef) error {
 		if !ok {
 			return nil // dropped meanwhile
 		}
-		recs, err := dec.decode(d.blocks.Get(ref.key))
+		recs, err := dec.decode(d.Get(ref.key))
 		if err != nil {
 			return nil // the same
 		}
@@ -260,8 +260,7 @@ func (f *forgetting) forgetBlock(dec *decoder, ref blockRef) error {
 				n++
 			}
 		}
-		v, _ := f.enc.encode(all)
-		return d.blocks.Put(ref.key, v)
+		return d.Put(ref.key, f.enc.encode(all))
 	})
 	f.records += n
 	return err
@@ -299,7 +298,7 @@ func (s *Store) allBlocks() (refs []blockRef, err error) {
 			if !ok {
 				return nil
 			}
-			return d.blocks.ForEach(func(key, _ []byte) error {
+			return d.ForEach(func(key, _ []byte) error {
 				refs = append(refs, blockRef{string(k), bytes.Clone(key)})
 				return nil
 			})

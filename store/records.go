@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -67,34 +66,33 @@ func inOrder(recs []*job.Record) {
 	}
 }
 
-// dayBuckets are the buckets of one day.
-type dayBuckets struct{ blocks, jobs *bolt.Bucket }
+// dayBlocks are the blocks of one day.
+type dayBlocks struct{ *bolt.Bucket }
 
-func openDay(tx *bolt.Tx, day string) (d dayBuckets, err error) {
+func openDay(tx *bolt.Tx, day string) (d dayBlocks, err error) {
 	b, err := tx.Bucket([]byte("proc")).CreateBucketIfNotExists([]byte(day))
 	if err != nil {
 		return d, err
 	}
-	if d.blocks, err = b.CreateBucketIfNotExists([]byte("blocks")); err != nil {
+	if d.Bucket, err = b.CreateBucketIfNotExists([]byte("blocks")); err != nil {
 		return d, err
 	}
-	d.blocks.FillPercent = fillAppend
-	d.jobs, err = b.CreateBucketIfNotExists([]byte("jobs"))
-	return d, err
+	d.FillPercent = fillAppend
+	return d, nil
 }
 
-// readDay gives a day's buckets, false where there is none.
-func readDay(tx *bolt.Tx, day string) (d dayBuckets, ok bool) {
+// readDay gives a day's blocks, false where there is none.
+func readDay(tx *bolt.Tx, day string) (d dayBlocks, ok bool) {
 	b := tx.Bucket([]byte("proc")).Bucket([]byte(day))
 	if b == nil {
 		return d, false
 	}
-	d.blocks, d.jobs = b.Bucket([]byte("blocks")), b.Bucket([]byte("jobs"))
-	return d, d.blocks != nil && d.jobs != nil
+	d.Bucket = b.Bucket([]byte("blocks"))
+	return d, d.Bucket != nil
 }
 
 // add puts records of the day, by end, into its blocks.
-func (d dayBuckets) add(enc *encoder, recs []*job.Record) error {
+func (d dayBlocks) add(enc *encoder, recs []*job.Record) error {
 	if len(recs) >= settleFrom {
 		return d.settle(enc, recs)
 	}
@@ -103,16 +101,16 @@ func (d dayBuckets) add(enc *encoder, recs []*job.Record) error {
 		if err != nil || len(recs) == 0 {
 			return err
 		}
-		old, jids, err := d.opened(level)
+		old, err := d.opened(level)
 		if err != nil {
 			return err
 		}
 		recs = joined(old, recs)
 		if len(recs) <= most && light(recs) == len(recs) {
-			return d.reopen(enc, level, nil, recs)
+			return d.reopen(enc, level, recs)
 		}
 		last := len(recs) - 1
-		if err := d.reopen(enc, level, jids, recs[last:]); err != nil {
+		if err := d.reopen(enc, level, recs[last:]); err != nil {
 			return err
 		}
 		recs = recs[:last]
@@ -123,12 +121,12 @@ func (d dayBuckets) add(enc *encoder, recs []*job.Record) error {
 // begin has a record in every open block. They are never empty from then on: bbolt keeps small values beside each other
 // and away from the large ones, which it would otherwise write again with every commit, as long as no key is deleted and
 // there are five.
-func (d dayBuckets) begin(enc *encoder, recs []*job.Record) ([]*job.Record, error) {
+func (d dayBlocks) begin(enc *encoder, recs []*job.Record) ([]*job.Record, error) {
 	for level := openLevels - 1; level >= 0 && len(recs) > 0; level-- {
-		if d.blocks.Get(openKey(level)) != nil {
+		if d.Get(openKey(level)) != nil {
 			continue
 		}
-		if err := d.reopen(enc, level, nil, recs[:1]); err != nil {
+		if err := d.reopen(enc, level, recs[:1]); err != nil {
 			return nil, err
 		}
 		recs = recs[1:]
@@ -136,34 +134,30 @@ func (d dayBuckets) begin(enc *encoder, recs []*job.Record) ([]*job.Record, erro
 	return recs, nil
 }
 
-// reopen writes an open block anew. gone are the jobs of what was in it, where that has left.
-func (d dayBuckets) reopen(enc *encoder, level int, gone []job.JID, recs []*job.Record) error {
-	if err := d.unindex(level, gone); err != nil {
-		return err
-	}
-	value, jids := enc.encodeOpen(recs)
-	return d.put(openKey(level), value, jids)
+// reopen writes an open block anew.
+func (d dayBlocks) reopen(enc *encoder, level int, recs []*job.Record) error {
+	return d.Put(openKey(level), enc.encodeOpen(recs))
 }
 
-// opened gives the records of an open block, and whose they are. One that cannot be read is put aside, among the settled.
-func (d dayBuckets) opened(level int) (recs []job.Record, jids []job.JID, err error) {
-	v := d.blocks.Get(openKey(level))
+// opened gives the records of an open block. One that cannot be read is put aside, among the settled.
+func (d dayBlocks) opened(level int) (recs []job.Record, err error) {
+	v := d.Get(openKey(level))
 	if v == nil {
-		return nil, nil, nil
+		return nil, nil
 	}
 	var dec decoder
 	if recs, err = dec.decode(v); err == nil {
-		return recs, dec.jids, nil
+		return recs, nil
 	}
 	v = bytes.Clone(v)
 	key, err := d.newKey(0)
 	if err == nil {
-		err = d.blocks.Put(key, v)
+		err = d.Put(key, v)
 	}
 	if err == nil {
-		err = d.blocks.Delete(openKey(level))
+		err = d.Delete(openKey(level))
 	}
-	return nil, nil, err
+	return nil, err
 }
 
 // joined puts the records of an open block in front of new ones.
@@ -180,18 +174,8 @@ func joined(old []job.Record, recs []*job.Record) []*job.Record {
 	return all
 }
 
-// unindex takes jobs of an open block out of the index.
-func (d dayBuckets) unindex(level int, jids []job.JID) error {
-	for _, j := range jids {
-		if err := d.jobs.Delete(append(be64(uint64(j)), openKey(level)...)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // settle makes settled blocks, of equal size.
-func (d dayBuckets) settle(enc *encoder, recs []*job.Record) error {
+func (d dayBlocks) settle(enc *encoder, recs []*job.Record) error {
 	size := len(recs)
 	if n := (len(recs) + blockSize/2) / blockSize; n > 1 {
 		size = (len(recs) + n - 1) / n
@@ -202,8 +186,7 @@ func (d dayBuckets) settle(enc *encoder, recs []*job.Record) error {
 		if err != nil {
 			return err
 		}
-		value, jids := enc.encode(recs[:n])
-		if err := d.put(key, value, jids); err != nil {
+		if err := d.Put(key, enc.encode(recs[:n])); err != nil {
 			return err
 		}
 		recs = recs[n:]
@@ -226,25 +209,9 @@ func light(recs []*job.Record) int {
 	return len(recs)
 }
 
-func (d dayBuckets) newKey(end int64) ([]byte, error) {
-	seq, err := d.blocks.NextSequence()
+func (d dayBlocks) newKey(end int64) ([]byte, error) {
+	seq, err := d.NextSequence()
 	return append(be64(uint64(max(end, 0))), be64(seq)...), err
-}
-
-func (d dayBuckets) put(key, value []byte, jids []job.JID) error {
-	if err := d.blocks.Put(key, value); err != nil {
-		return err
-	}
-	for _, j := range jids {
-		k := append(be64(uint64(j)), key...)
-		if isOpenKey(key) && d.jobs.Get(k) != nil {
-			continue // a page less to write
-		}
-		if err := d.jobs.Put(k, nil); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // settleAll settles what is in open blocks, of all days: no record that is in the books now will move to another block.
@@ -263,12 +230,12 @@ func settleAll(tx *bolt.Tx) error {
 	return err
 }
 
-func (d dayBuckets) settleOpen(enc *encoder) error {
+func (d dayBlocks) settleOpen(enc *encoder) error {
 	var recs []*job.Record
 	for level := range openLevels {
-		old, jids, err := d.opened(level)
+		old, err := d.opened(level)
 		if err == nil {
-			err = errors.Join(d.unindex(level, jids), d.blocks.Delete(openKey(level)))
+			err = d.Delete(openKey(level))
 		}
 		if err != nil {
 			return err
@@ -297,7 +264,7 @@ func (s *Store) block(dec *decoder, ref blockRef) (recs []job.Record, err error)
 		if !ok {
 			return nil
 		}
-		v := d.blocks.Get(ref.key)
+		v := d.Get(ref.key)
 		if v == nil {
 			return nil
 		}

@@ -42,12 +42,13 @@ func TestCheckFinds(t *testing.T) {
 		{"open job", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("open"))) }, "cannot read job"},
 		{"moment", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("moments"))) }, "cannot read moment"},
 		{"part", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("parts"))) }, "cannot read part"},
-		{"index misses one", func(tx *bolt.Tx) error {
-			b := first(tx).Bucket([]byte("jobs"))
-			k, _ := b.Cursor().First()
-			return b.Delete(bytes.Clone(k))
-		}, "the index does not say so"},
-		{"index has too much", func(tx *bolt.Tx) error { return first(tx).Bucket([]byte("jobs")).Put(make([]byte, 24), nil) }, "there is no record of it"},
+		{"block of other jobs", func(tx *bolt.Tx) error {
+			return reheaded(first(tx).Bucket([]byte("blocks")), func(h *header) { h.low++ })
+		}, "is said to have jobs from"},
+		{"block of other times", func(tx *bolt.Tx) error {
+			return reheaded(first(tx).Bucket([]byte("blocks")), func(h *header) { h.last-- })
+		}, "is said to have ends from"},
+		{"day without blocks", func(tx *bolt.Tx) error { return first(tx).DeleteBucket([]byte("blocks")) }, "has no bucket of blocks"},
 		{"ended misses one", func(tx *bolt.Tx) error {
 			b := tx.Bucket([]byte("ended"))
 			k, _ := b.Cursor().First()
@@ -87,6 +88,23 @@ func TestCheckFinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// reheaded has a bucket's first block say something else of itself.
+func reheaded(b *bolt.Bucket, change func(*header)) error {
+	k, v := b.Cursor().First()
+	h, err := readHeader(v)
+	if err != nil {
+		return err
+	}
+	change(&h)
+	w := binary.AppendUvarint(bytes.Clone(v[:sumEnd]), uint64(h.count))
+	w = binary.AppendUvarint(w, uint64(h.low))
+	w = binary.AppendUvarint(w, uint64(h.high-h.low))
+	w = binary.AppendVarint(w, h.first)
+	w = append(binary.AppendUvarint(w, uint64(h.last-h.first)), h.body...)
+	binary.BigEndian.PutUint32(w[1:], checksum(w))
+	return b.Put(bytes.Clone(k), w)
 }
 
 func repaired(t testing.TB, path string) (contents, Repaired) {

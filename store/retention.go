@@ -161,11 +161,9 @@ func (r *retention) clear(tx *bolt.Tx) error {
 	if d == nil {
 		return errors.Join(b.Delete(bytes.Clone(day)), dropped.DeleteBucket(name))
 	}
-	for kind, most := range map[string]int{"blocks": stepBlocks, "jobs": stepKeys} {
-		left, err := deleteSome(d.Bucket([]byte(kind)), be64(math.MaxUint64), most)
-		if err != nil || left {
-			return err
-		}
+	left, err := deleteSome(d.Bucket([]byte("blocks")), be64(math.MaxUint64), stepBlocks)
+	if err != nil || left {
+		return err
 	}
 	return dropped.DeleteBucket(name)
 }

@@ -63,10 +63,8 @@ func (s *Store) Scan(q Query, f func(*job.Record) bool) error {
 		c.last = int64(unixKey(q.To))
 	}
 	if q.Jobs != nil {
-		c.jobs = make(map[job.JID]bool, len(q.Jobs))
-		for _, j := range q.Jobs {
-			c.jobs[j] = true
-		}
+		c.jobs = append([]job.JID{}, q.Jobs...)
+		slices.Sort(c.jobs)
 	}
 	days, err := s.days(dayOf(c.first), dayOf(c.last))
 	if err != nil {
@@ -101,8 +99,8 @@ type scan struct {
 	s           *Store
 	q           Query
 	f           func(*job.Record) bool
-	first, last int64 // ends; last is the first that is out
-	jobs        map[job.JID]bool
+	first, last int64     // ends; last is the first that is out
+	jobs        []job.JID // ascending; nil: all
 
 	dec    decoder
 	wanted []bool // by the block's number of a job
@@ -171,55 +169,48 @@ func (c *scan) day(day string) bool {
 	return true
 }
 
-// fewJobs is how many jobs are looked up in the index; for more than these all blocks are looked at.
-const fewJobs = 64
-
 // list gives the blocks in which there may be records that are asked for, newest first: the open ones, then the settled.
-func (c *scan) list(d dayBuckets) (out []found) {
+func (c *scan) list(d dayBlocks) (out []found) {
 	for level := range openLevels {
-		if v := d.blocks.Get(openKey(level)); v != nil && c.overlaps(v) {
+		if v := d.Get(openKey(level)); v != nil && c.mayHold(v) {
 			out = append(out, found{openKey(level), bytes.Clone(v)})
 		}
 	}
 	open := len(out)
-	if c.jobs != nil && len(c.jobs) <= fewJobs {
-		out = c.indexed(d, out)
-	} else {
-		cur := d.blocks.Cursor()
-		for k, v := cur.First(); k != nil; k, v = cur.Next() {
-			if !isOpenKey(k) && c.overlaps(v) {
-				out = append(out, found{key: bytes.Clone(k)})
-			}
+	cur := d.Cursor()
+	for k, v := cur.First(); k != nil; k, v = cur.Next() {
+		if !isOpenKey(k) && c.mayHold(v) {
+			out = append(out, found{key: bytes.Clone(k)})
 		}
 	}
 	slices.Reverse(out[open:])
 	return out
 }
 
-func (c *scan) indexed(d dayBuckets, out []found) []found {
-	open := len(out)
-	cur := d.jobs.Cursor()
-	for j := range c.jobs {
-		prefix := be64(uint64(j))
-		for k, _ := cur.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = cur.Next() {
-			if key := k[len(prefix):]; !isOpenKey(key) {
-				out = append(out, found{key: bytes.Clone(key)})
-			}
-		}
-	}
-	settled := out[open:]
-	slices.SortFunc(settled, func(a, b found) int { return bytes.Compare(a.key, b.key) })
-	return out[:open+len(slices.CompactFunc(settled, func(a, b found) bool { return bytes.Equal(a.key, b.key) }))]
-}
-
-// overlaps reports whether a block is from the time that is asked for. One that doesn't say when it is from is as well:
-// reading it gives the error.
-func (c *scan) overlaps(v []byte) bool {
-	if c.first == math.MinInt64 && c.last == math.MaxInt64 {
+// mayHold reports whether a block is from the time that is asked for and has one of the jobs. One that doesn't say so may
+// as well: reading it gives the error. Of the many that are passed over no more is read than their beginning.
+func (c *scan) mayHold(v []byte) bool {
+	h, err := readHeader(v)
+	if err != nil {
 		return true
 	}
-	h, err := readHeader(v)
-	return err != nil || h.last >= c.first && h.first < c.last
+	if h.last < c.first || h.first >= c.last {
+		return false
+	}
+	if c.jobs == nil {
+		return true
+	}
+	i, _ := slices.BinarySearch(c.jobs, h.low)
+	if i == len(c.jobs) || c.jobs[i] > h.high {
+		return false
+	}
+	return c.dec.list(v) != nil || slices.ContainsFunc(c.dec.jids, c.asked)
+}
+
+// asked reports whether a job is among those that are asked for.
+func (c *scan) asked(j job.JID) bool {
+	_, ok := slices.BinarySearch(c.jobs, j)
+	return ok
 }
 
 // take unpacks a block; false: nothing in it is asked for, or it is gone.
@@ -230,7 +221,7 @@ func (c *scan) take(ref blockRef, v []byte) (here bool, err error) {
 	}
 	err = c.s.view(func(tx *bolt.Tx) error {
 		if d, ok := readDay(tx, ref.day); ok {
-			if v := d.blocks.Get(ref.key); v != nil {
+			if v := d.Get(ref.key); v != nil {
 				here, err = c.unpack(ref, v)
 			}
 		}
@@ -267,8 +258,9 @@ func (c *scan) whole() bool { return c.dec.first >= c.first && c.dec.last < c.la
 func (c *scan) want() (any bool) {
 	c.wanted = c.wanted[:0]
 	for _, j := range c.dec.jids {
-		c.wanted = append(c.wanted, c.jobs[j])
-		any = any || c.jobs[j]
+		asked := c.asked(j)
+		c.wanted = append(c.wanted, asked)
+		any = any || asked
 	}
 	return any
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/watch"
 )
 
 // shelf is records on disk, and beside them as a slice.
@@ -25,11 +25,14 @@ type shelf struct {
 	recs []*job.Record
 }
 
-// add commits n more records, of jobs and with ends as they come.
+// add commits n more records, with ends as they come: of jobs of the time and, now and then, of older ones.
 func (m *shelf) add(t *rapid.T, n int) {
 	for range n {
 		r := m.l.next()
-		r.JID = job.NewJID(7, uint32(1+m.l.rng.IntN(100)))
+		r.JID = job.NewJID(7, uint32(1+len(m.recs)/40+m.l.rng.IntN(20)))
+		if m.l.rng.IntN(500) == 0 {
+			r.JID = job.NewJID(7, uint32(1+m.l.rng.IntN(20+len(m.recs)/40)))
+		}
 		r.End += m.l.rng.Int64N(int64(30 * time.Hour))
 		if r.PID = int32(len(m.recs)); m.l.rng.IntN(50) == 0 {
 			u := r.Usage
@@ -43,13 +46,27 @@ func (m *shelf) add(t *rapid.T, n int) {
 	}
 }
 
+// jobs is what a query asks for: all, none, or some, of which the books may have records or not.
+func (m *shelf) jobs(t *rapid.T) (out []job.JID) {
+	n := rapid.SampledFrom([]int{-1, -1, 0, 1, 1, 5, 70}).Draw(t, "jobs")
+	if n == 0 {
+		return []job.JID{}
+	}
+	for range n {
+		seq := rapid.Uint32Range(0, uint32(30+len(m.recs)/40)).Draw(t, "seq")
+		out = append(out, job.NewJID(rapid.SampledFrom([]uint32{7, 7, 7, 7, 6, 8}).Draw(t, "hid"), seq))
+	}
+	return out
+}
+
 // check compares what a query gives with what it should.
 func (m *shelf) check(t *rapid.T) {
 	q := Query{Oldest: rapid.Bool().Draw(t, "oldest")}
-	for range rapid.SampledFrom([]int{0, 0, 1, 5, fewJobs + 1}).Draw(t, "jobs") {
-		q.Jobs = append(q.Jobs, job.NewJID(7, rapid.Uint32Range(1, 110).Draw(t, "seq")))
-	}
+	q.Jobs = m.jobs(t)
 	at := rapid.OneOf(rapid.Just(time.Time{}), rapid.Custom(func(t *rapid.T) time.Time {
+		if len(m.recs) > 0 && rapid.Bool().Draw(t, "exact") {
+			return time.Unix(0, rapid.SampledFrom(m.recs).Draw(t, "record").End)
+		}
 		return day0.Add(time.Duration(rapid.Int64Range(0, int64(31*time.Hour)).Draw(t, "at")))
 	}))
 	q.From, q.To = at.Draw(t, "from"), at.Draw(t, "to")
@@ -94,41 +111,27 @@ func alike(a, b *job.Record) bool {
 		a.Usage == b.Usage && earlier && slices.Equal(a.Execs, b.Execs)
 }
 
-// index: the jobs of a block are in the index, and nothing else is.
-func (m *shelf) index(t *rapid.T) {
-	err := m.s.view(func(tx *bolt.Tx) error {
-		proc := tx.Bucket([]byte("proc"))
-		return proc.ForEachBucket(func(day []byte) error {
-			d, _ := readDay(tx, string(day))
-			var want, got []string
-			err := d.blocks.ForEach(func(k, v []byte) error {
-				var dec decoder
-				_, err := dec.decode(v)
-				for _, j := range dec.jids {
-					want = append(want, fmt.Sprintf("%v in %x", j, k))
-				}
-				return err
-			})
-			_ = d.jobs.ForEach(func(k, _ []byte) error {
-				got = append(got, fmt.Sprintf("%v in %x", job.JID(be(k[:8])), k[8:]))
-				return nil
-			})
-			slices.Sort(want)
-			slices.Sort(got)
-			same(t, "index", want, got)
-			return err
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
+// forget takes one uid out of the books, and out of the slice.
+func (m *shelf) forget(t *rapid.T) {
+	if len(m.recs) == 0 {
+		return
 	}
-}
-
-func be(b []byte) (v uint64) {
-	for _, c := range b {
-		v = v<<8 | uint64(c)
+	uid := rapid.SampledFrom(m.recs).Draw(t, "record").Usage.UID
+	if uid == 0 || uid == forgottenUID {
+		return
 	}
-	return v
+	want := 0
+	for i, r := range m.recs {
+		if r.Used && r.Usage.Groups.Has(watch.GroupBasic) && r.Usage.UID == uid {
+			c := *r
+			c.Exe, c.Execs, c.Usage.UID, c.Usage.GID, c.Usage.Comm = "", nil, 65534, 65534, "forgotten"
+			m.recs[i] = &c
+			want++
+		}
+	}
+	if _, n, err := m.s.Forget(context.Background(), Person{UID: &uid}, nil); err != nil || int(n) != want {
+		t.Fatalf("%d records forgotten, want %d: %v", n, want, err)
+	}
 }
 
 // TestRecordsModel: in whatever portions records come, from block to block, each is given once for every query.
@@ -155,7 +158,7 @@ func TestRecordsModel(t *testing.T) {
 			},
 			"settle": func(rt *rapid.T) { must(t, m.s.update(settleAll)) },
 			"reopen": func(rt *rapid.T) { must(t, m.s.Close()); m.s = open() },
-			"index":  m.index,
+			"forget": m.forget,
 			"check":  m.check,
 		})
 	})
@@ -231,9 +234,9 @@ func TestDamagedOpenBlock(t *testing.T) {
 	must(t, s.Close())
 	edit(t, path, func(tx *bolt.Tx) error {
 		d, _ := readDay(tx, dayOf(day0.UnixNano()))
-		v := bytes.Clone(d.blocks.Get(openKey(0)))
+		v := bytes.Clone(d.Get(openKey(0)))
 		v[len(v)/2] ^= 1
-		return d.blocks.Put(openKey(0), v)
+		return d.Put(openKey(0), v)
 	})
 	s = opened(t, path, Options{})
 	for range 2 {
@@ -290,7 +293,7 @@ func TestManyDamagedBlocks(t *testing.T) {
 	edit(t, path, func(tx *bolt.Tx) error {
 		for i := range 7 {
 			d, _ := readDay(tx, dayOf(day0.Add(time.Duration(i)*24*time.Hour).UnixNano()))
-			if err := d.blocks.Put(first, []byte{blockVersion, 0}); err != nil {
+			if err := d.Put(first, []byte{blockVersion, 0}); err != nil {
 				return err
 			}
 		}
@@ -302,4 +305,62 @@ func TestManyDamagedBlocks(t *testing.T) {
 	if seen != 1 || !errors.Is(err, ErrCorrupt) || !bytes.Contains([]byte(err.Error()), []byte("and 4 more")) {
 		t.Errorf("%d records, %v", seen, err)
 	}
+}
+
+// TestJobsPassOver: of a block without the jobs that are asked for no more is read than its beginning; of one with them
+// all of it is.
+func TestJobsPassOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobd.db")
+	s := opened(t, path, Options{})
+	for i, r := range load(2 * settleFrom) {
+		r.JID = job.NewJID(7, uint32(10+i%2*10)) // 10 and 20
+		s.PutRecord(r)
+	}
+	must(t, s.Close())
+	edit(t, path, func(tx *bolt.Tx) error {
+		d, _ := readDay(tx, dayOf(day0.UnixNano()))
+		k, v := d.Cursor().First()
+		v = bytes.Clone(v)
+		v[len(v)-1] ^= 1
+		return d.Put(bytes.Clone(k), v)
+	})
+	s = opened(t, path, Options{})
+	for seq, bad := range map[uint32]bool{5: false, 10: true, 15: false, 20: true, 25: false} {
+		n := 0
+		err := s.Scan(Query{Jobs: []job.JID{job.NewJID(7, seq)}}, func(*job.Record) bool { n++; return true })
+		if n != 0 || errors.Is(err, ErrCorrupt) != bad {
+			t.Errorf("job %d: %d records, %v", seq, n, err)
+		}
+	}
+}
+
+// TestForeignBuckets: what else stands beside a day's blocks is neither read nor in the way.
+func TestForeignBuckets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobd.db")
+	s := opened(t, path, Options{KeepRecords: -1})
+	for _, r := range load(100) {
+		s.PutRecord(r)
+	}
+	must(t, s.Close())
+	edit(t, path, func(tx *bolt.Tx) error {
+		b, err := tx.Bucket([]byte("proc")).Bucket([]byte(dayOf(day0.UnixNano()))).CreateBucket([]byte("jobs"))
+		for i := range uint64(3000) {
+			err = errors.Join(err, b.Put(append(be64(i), make([]byte, 16)...), nil))
+		}
+		return err
+	})
+	s = opened(t, path, Options{})
+	for _, r := range load(100) {
+		s.PutRecord(r)
+	}
+	flush(t, s)
+	if n := countAll(t, s); n != 200 {
+		t.Errorf("%d records", n)
+	}
+	wellKept(t, s)
+	must(t, s.Retain(context.Background(), day0.Add(1000*24*time.Hour)))
+	if n := countAll(t, s); n != 0 {
+		t.Errorf("%d records of a day that is dropped", n)
+	}
+	wellKept(t, s)
 }

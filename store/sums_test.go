@@ -46,7 +46,7 @@ func TestBlockSums(t *testing.T) {
 			recs = append(recs, &r)
 		}
 		open := rapid.Bool().Draw(rt, "open")
-		v, _ := enc.block(recs, !open)
+		v := enc.block(recs, !open)
 		got, err := dec.decode(v)
 		must(t, err)
 		want := make(totals)
@@ -113,7 +113,7 @@ func TestScanSums(t *testing.T) {
 // headers gives how many records are in open blocks, and the first and the last end in each of the others.
 func headers(t *testing.T, s *Store) (open int, edges []int64) {
 	must(t, s.view(func(tx *bolt.Tx) error {
-		return eachBlock(tx, func(_ string, _ dayBuckets, key, v []byte) error {
+		return eachBlock(tx, func(_ string, _ dayBlocks, key, v []byte) error {
 			h, err := readHeader(v)
 			if isOpenKey(key) {
 				open += h.count
@@ -145,13 +145,13 @@ func TestCheckSums(t *testing.T) {
 		name, want string
 		block      func(e *encoder) []byte
 	}{
-		{"none", "it has sums of 0 commands", func(e *encoder) []byte { v, _ := e.encodeOpen(recs); return v }},
+		{"none", "it has sums of 0 commands", func(e *encoder) []byte { v := e.encodeOpen(recs); return v }},
 		{"of fewer", "is not that of its records", func(e *encoder) []byte {
 			e.encode(recs)
 			e.sums.cells = [sumColumns][]uint64{sumComm: e.sums.cells[sumComm]}
 			e.sums.rows[1].CPU++
 			sums := e.sumsAlone()
-			v, _ := e.encodeOpen(recs)
+			v := e.encodeOpen(recs)
 			return sealed(append(v[:len(v)-1], sums...)) // in place of the empty table
 		}},
 	} {
@@ -164,8 +164,8 @@ func TestCheckSums(t *testing.T) {
 			must(t, s.Close())
 			edit(t, path, func(tx *bolt.Tx) error {
 				d, _ := readDay(tx, dayOf(day0.UnixNano()))
-				k, _ := d.blocks.Cursor().First()
-				return d.blocks.Put(append([]byte(nil), k...), c.block(new(encoder)))
+				k, _ := d.Cursor().First()
+				return d.Put(append([]byte(nil), k...), c.block(new(encoder)))
 			})
 			got, err := readOnly(t, path).Check(t.Context(), nil)
 			must(t, err)
