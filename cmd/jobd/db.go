@@ -131,17 +131,19 @@ func (c *dbCommand) run(args []string) error {
 // parse takes flags before and behind the arguments.
 func (c *dbCommand) parse(v dbVerb, args []string) error {
 	fs := flag.NewFlagSet("jobd db "+v.name, flag.ContinueOnError)
-	fs.SetOutput(c.err)
+	fs.SetOutput(io.Discard) // what is wrong is said once, by dbMain
 	fs.StringVar(&c.stateDir, "state-dir", "/var/lib/jobd", "`directory` of the books")
 	fs.StringVar(&c.runDir, "run-dir", "/run/jobd", "`directory` of jobd's sockets")
 	v.flags(c, fs)
-	fs.Usage = func() {
+	usage := func() {
+		fs.SetOutput(c.err)
 		fmt.Fprintf(c.err, "usage: jobd db %s\n", strings.TrimSpace(v.name+" [flags] "+v.args))
 		fs.PrintDefaults()
 	}
 	for {
 		switch err := fs.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
+			usage()
 			return err
 		case err != nil:
 			return usageError{err}

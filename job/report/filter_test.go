@@ -203,24 +203,6 @@ func TestFilterOfRecords(t *testing.T) {
 	}
 }
 
-func TestOfProcesses(t *testing.T) {
-	r := someRecord()
-	for _, c := range []struct {
-		f         Filter
-		asks, has bool
-	}{
-		{Filter{Command: "x", UID: ptr(uint32(5)), MinCPU: 1 << 40}, false, true},
-		{Filter{PID: 400}, true, true}, {Filter{PID: 4}, true, false},
-		{Filter{GID: ptr(uint32(100))}, false, true}, {Filter{GID: ptr(uint32(1))}, false, false},
-		{Filter{Exe: "make"}, true, true}, {Filter{Exe: "gcc"}, true, false},
-	} {
-		m := compiled(t, c.f)
-		if m.OfProcesses() != c.asks || m.Member(r) != c.has {
-			t.Errorf("%+v: %v %v", c.f, m.OfProcesses(), m.Member(r))
-		}
-	}
-}
-
 func TestBadFilters(t *testing.T) {
 	for _, c := range []struct {
 		f    Filter

@@ -26,7 +26,7 @@ type Matcher struct {
 }
 
 // Job reports whether a job is wanted. One that is open reaches into now. What the filter says of processes alone (exe,
-// pid) is not asked: see OfProcesses.
+// pid) is not asked.
 func (m *Matcher) Job(in *job.Info) bool {
 	if !m.JobOf(in) || m.uid != nil && in.UID != *m.uid || m.gid != nil && (in.GID == nil || *in.GID != *m.gid) ||
 		m.command != nil && !m.command.match(string(in.Command)) {
@@ -48,12 +48,8 @@ func (m *Matcher) JobOf(in *job.Info) bool {
 		!slices.ContainsFunc(m.tags, func(t tagged) bool { return !t.match(in.Tags) })
 }
 
-// OfProcesses reports whether the filter asks for what only a process has: exe or pid. The jobs that are wanted are
-// then those that Job takes and that have a record which Member takes.
-func (m *Matcher) OfProcesses() bool { return m.exe != nil || m.pid != 0 }
-
-// Member reports whether what only a process has (gid, exe, pid) holds for a record.
-func (m *Matcher) Member(r *job.Record) bool {
+// member reports whether what only a process has (gid, exe, pid) holds for a record.
+func (m *Matcher) member(r *job.Record) bool {
 	return (m.pid == 0 || r.PID == m.pid) && (m.gid == nil || basic(r) && r.Usage.GID == *m.gid) && (m.exe == nil || m.ran(r))
 }
 
@@ -78,7 +74,7 @@ func (m *Matcher) Record(r *job.Record) bool {
 		start = r.End
 	}
 	u := &r.Usage
-	return m.overlaps(start, r.End) && m.Member(r) &&
+	return m.overlaps(start, r.End) && m.member(r) &&
 		(m.uid == nil || basic(r) && u.UID == *m.uid) && (m.command == nil || r.Used && m.command.match(u.Comm)) &&
 		(m.minCPU == 0 || known(r, watch.GroupCPU) && u.CPU >= m.minCPU) &&
 		(m.minRSS == 0 || known(r, watch.GroupMemory) && u.MaxRSS >= m.minRSS) &&

@@ -96,35 +96,6 @@ func recordFigure(by string) func(r *job.Record) int64 {
 	return nil
 }
 
-// ProcessOrder is RecordOrder for processes in the form of the API. One that lives ends after all others.
-func ProcessOrder(by string) (Order[job.Process], error) {
-	var first func(a, b *job.Process) int
-	switch by {
-	case "", "ended":
-		first = func(a, b *job.Process) int { return 0 }
-	case "started":
-		first = func(a, b *job.Process) int { return -earliest(a.Started, b.Started) }
-	case "cpu":
-		first = func(a, b *job.Process) int { return most(a.CPU, b.CPU) }
-	case "memory":
-		first = func(a, b *job.Process) int { return most(a.MaxRSS, b.MaxRSS) }
-	case "io":
-		first = func(a, b *job.Process) int {
-			return most(sum(a.ReadBytes, a.WriteBytes), sum(b.ReadBytes, b.WriteBytes))
-		}
-	case "elapsed":
-		first = func(a, b *job.Process) int { return most(a.Elapsed, b.Elapsed) }
-	default:
-		return nil, unknownOrder(by)
-	}
-	return func(a, b *job.Process) int {
-		if c := cmp.Or(first(a, b), latest(a.Ended, b.Ended)); c != 0 {
-			return c
-		}
-		return cmp.Or(cmp.Compare(b.JID, a.JID), cmp.Compare(b.PID, a.PID), -earliest(a.Started, b.Started))
-	}, nil
-}
-
 func unknownOrder(by string) error {
 	return fmt.Errorf("cannot sort processes by %q: ended, started, cpu, memory, io or elapsed", by)
 }
@@ -164,14 +135,6 @@ func latest(a, b *time.Time) int {
 		return present(a != nil) - present(b != nil)
 	}
 	return b.Compare(*a)
-}
-
-// earliest puts what is not known first, then the earlier.
-func earliest(a, b *time.Time) int {
-	if a == nil || b == nil {
-		return present(a != nil) - present(b != nil)
-	}
-	return a.Compare(*b)
 }
 
 func present(yes bool) int {
