@@ -368,3 +368,20 @@ func TestKeepForEver(t *testing.T) {
 		t.Error("something is gone")
 	}
 }
+
+// TestChoreWaitsForNobody: while somebody is being forgotten, the writer goes on.
+func TestChoreWaitsForNobody(t *testing.T) {
+	s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{})
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
+	next := make(chan time.Time)
+	go func() { next <- s.chore() }()
+	select {
+	case at := <-next:
+		if !at.After(time.Now()) {
+			t.Errorf("it is tried again at once, at %v", at)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the writer waits")
+	}
+}

@@ -270,7 +270,8 @@ func (w *walker) elements(p page, where string, depth int, follow bool) {
 		case root != 0 && follow:
 			w.below(root, depth+1)
 		case root == 0 && len(e.value) >= bucketSize+pageHeader:
-			w.elements(parsePage(e.value[bucketSize:]), where+", bucket "+string(e.key), depth+1, follow)
+			// A bucket that stands in a leaf has no buckets in it (bbolt, Bucket.inlineable): depth has come to its end.
+			w.elements(parsePage(e.value[bucketSize:]), where+", bucket "+string(e.key), depthMost+1, follow)
 		}
 		w.path = w.path[:len(w.path)-1]
 	}

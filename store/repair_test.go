@@ -293,3 +293,35 @@ func FuzzPages(f *testing.F) {
 		}
 	})
 }
+
+// TestInlineBucketsDontNest: a bucket that stands in a leaf holds no buckets, so that a file that says otherwise cannot send
+// a reader through 2^50 of them.
+func TestInlineBucketsDontNest(t *testing.T) {
+	inline := func(p []byte) string { return string(append(make([]byte, bucketSize), p...)) } // root 0: it stands here
+	inner := leafPage(0, "k", "v")
+	outer := leafPage(flagBucket, "a", inline(leafPage(flagBucket, "b", inline(inner))))
+	seen, bad := 0, 0
+	w := &walker{each: func([]string, []byte, []byte) { seen++ }, bad: func(error) { bad++ }}
+	w.elements(parsePage(outer), "page", 0, false)
+	if seen != 0 || bad != 1 {
+		t.Errorf("%d values, %d complaints", seen, bad)
+	}
+	w.elements(parsePage(leafPage(flagBucket, "a", inline(inner))), "page", 0, false)
+	if seen != 1 || bad != 1 {
+		t.Errorf("one level: %d values, %d complaints", seen, bad)
+	}
+}
+
+// leafPage makes a leaf of bbolt's with one element.
+func leafPage(flags uint32, key, value string) []byte {
+	ne := binary.NativeEndian
+	b := make([]byte, pageHeader+elementSize)
+	ne.PutUint16(b[8:], flagLeaf)
+	ne.PutUint16(b[10:], 1)
+	e := b[pageHeader:]
+	ne.PutUint32(e, flags)
+	ne.PutUint32(e[4:], elementSize)
+	ne.PutUint32(e[8:], uint32(len(key)))
+	ne.PutUint32(e[12:], uint32(len(value)))
+	return append(append(b, key...), value...)
+}

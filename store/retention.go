@@ -25,7 +25,11 @@ const (
 
 // chore makes a step, and says when the next is due.
 func (s *Store) chore() time.Time {
-	more, err := s.retain(time.Now())
+	if !s.keeping.TryLock() { // somebody is being forgotten: what is to be committed does not wait for that
+		return time.Now().Add(time.Minute)
+	}
+	more, err := s.dropStep(time.Now())
+	s.keeping.Unlock()
 	switch {
 	case err != nil:
 		s.opt.Log.Error("cannot drop what is too old from the store", "path", s.path, "error", err)
@@ -55,6 +59,11 @@ func (s *Store) Retain(ctx context.Context, now time.Time) error {
 func (s *Store) retain(now time.Time) (more bool, err error) {
 	s.keeping.Lock()
 	defer s.keeping.Unlock()
+	return s.dropStep(now)
+}
+
+// dropStep is one step, for whoever holds keeping.
+func (s *Store) dropStep(now time.Time) (more bool, err error) {
 	r := retention{now: now, opt: &s.opt}
 	var step func(*bolt.Tx) error
 	if err := s.view(func(tx *bolt.Tx) error { step = r.find(tx); return nil }); err != nil || step == nil {
