@@ -110,6 +110,9 @@ say "its books are closed: the job, and a record for each of its processes, down
 show "$jobctl" history
 show "$jobctl" procs "$seq"
 
+say "what was used, by command"
+show "$jobctl" report --by command
+
 say "the table agrees with the kernel: attached + inherited + adopted = departed + live"
 show "$jobctl" selfcheck
 
