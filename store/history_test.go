@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,5 +70,49 @@ func BenchmarkHistory100k(b *testing.B) {
 			b.ReportMetric(float64(found), "jobs")
 			b.ReportMetric(float64(st.FileSize)/n, "B/job")
 		})
+	}
+}
+
+// TestEndedWindow: what overlaps, in order, over more than a page of jobs. Job i ends after i seconds and lasts for 30.
+func TestEndedWindow(t *testing.T) {
+	s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{})
+	const n = 700
+	at := func(i int) time.Time { return day0.Add(time.Duration(i) * time.Second) }
+	for _, i := range rand.Perm(n) {
+		j := ended(saved(job.NewJID(7, uint32(i+1))), at(i))
+		j.Started = at(i - 30)
+		s.EndJob(j)
+	}
+	flush(t, s)
+	even := func(in *job.Saved) bool { return in.Seq%2 == 1 }
+	for _, c := range []struct {
+		from, to    time.Time
+		first, last int // newest, oldest
+	}{
+		{time.Time{}, time.Time{}, 699, 0}, {at(10), time.Time{}, 699, 10}, {time.Time{}, at(10), 39, 0},
+		{at(100), at(600), 629, 100}, {at(100), at(100).Add(1), 130, 100}, {at(699), at(699), 699, 699}, {time.Time{}, at(-30), -1, 0},
+	} {
+		var got, want []int
+		for j, err := range s.Ended(c.from, c.to) {
+			must(t, err)
+			got = append(got, int(j.Seq)-1)
+		}
+		for i := c.first; i >= c.last; i-- {
+			want = append(want, i)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d to %d: %v", c.first, c.last, got)
+		}
+		got = nil
+		for j, err := range s.EndedJobs(c.from, c.to, even) {
+			must(t, err)
+			got = append(got, int(j.Seq)-1)
+		}
+		if want = slices.DeleteFunc(want, func(i int) bool { return i%2 == 1 }); !slices.Equal(got, want) {
+			t.Errorf("the even ones of %d to %d: %v", c.first, c.last, got)
+		}
+	}
+	for range s.Ended(at(700), time.Time{}) {
+		t.Error("a job that has not ended yet")
 	}
 }

@@ -94,7 +94,9 @@ func (d *jobd) soFar(pid int32) *watch.Usage {
 	if err != nil {
 		return nil
 	}
-	u.CPU = kernel.Proc.Spent(pid).CPU
+	if ns, ok := kernel.Proc.Runtime(pid); ok {
+		u.CPU = ns
+	}
 	u.Groups &= d.cfg.Record.mask()
 	_, age := kernel.StartTime(st)
 	u.Elapsed = age.Nanoseconds()

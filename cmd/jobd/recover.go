@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -37,8 +35,12 @@ func (d *jobd) recover() error {
 	if err != nil {
 		return fmt.Errorf("cannot find the members of open jobs: %w", err)
 	}
+	past, err := d.pasts(open)
+	if err != nil {
+		return err
+	}
 	for _, s := range open {
-		if err := d.restore(s, found[s.JID]); err != nil {
+		if err := d.restore(s, found[s.JID], past[s.JID]); err != nil {
 			return err
 		}
 	}
@@ -63,84 +65,19 @@ func (d *jobd) meterAnew() error {
 }
 
 // restore puts one job back into the table, member by member.
-func (d *jobd) restore(s job.Saved, f kernel.Found) error {
-	var since []*job.Record
-	parts := make(map[int32][]*job.Record) // of those that may live, by pid
-	gone := make(map[int32]bool)
-	for r, err := range d.store.Records(s.JID) { // newest first
-		switch {
-		case err != nil:
-			d.log.Warn("cannot read a record of an open job", "jid", s.JID, "error", err)
-		case r.Partial && !gone[r.PID]:
-			parts[r.PID] = append(parts[r.PID], r)
-		case !r.Partial:
-			gone[r.PID] = true
-			if r.End > s.AsOf {
-				since = append(since, r)
-			}
-		}
-	}
-	var err error
-	if s.Parted, err = d.parted(s); err != nil {
-		return err
-	}
-	if err := d.table.Restore(s, f.POE, f.Members, since, unended(parts, f.Members)); err != nil {
+func (d *jobd) restore(s job.Saved, f kernel.Found, past *pastOf) error {
+	s.Parted = past.parted
+	if err := d.table.Restore(s, f.POE, f.Members, past.since, past.unended(f.Members)); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
 	}
 	for _, id := range f.Members {
-		d.table.Resume(id, ownParts(id, parts[id.PID]))
+		d.table.Resume(id, ownParts(id, past.parts[id.PID]))
 	}
 	if len(f.Members) > 0 {
 		d.borrow(s)
 	}
 	d.log.Info("job taken up", "jid", s.JID, "seq", s.Seq, "user", s.User, "members", len(f.Members), "poe", f.POE != watch.ID{})
 	return nil
-}
-
-// unended are the partial records of processes that nobody saw leave: there is no other record of what they used.
-func unended(parts map[int32][]*job.Record, members []watch.ID) (out []*job.Record) {
-	for pid, recs := range parts {
-		i := slices.IndexFunc(members, func(id watch.ID) bool { return id.PID == pid })
-		if i < 0 {
-			out = append(out, recs...)
-			continue
-		}
-		own := ownParts(members[i], recs)
-		for _, r := range recs {
-			if !slices.Contains(own, r) {
-				out = append(out, r)
-			}
-		}
-	}
-	return out
-}
-
-// ownParts are those partial records of a pid that are of the process that has it now: from after it was started.
-func ownParts(id watch.ID, parts []*job.Record) (own []*job.Record) {
-	st, err := kernel.Proc.Stat(id.PID)
-	if err != nil {
-		return nil
-	}
-	start, _ := kernel.StartTime(st)
-	for _, r := range parts {
-		if r.End > start.UnixNano() {
-			own = append(own, r)
-		}
-	}
-	return own
-}
-
-// parted is what the parts of a job hold. The journal may know of a part that was not on disk when jobd was killed.
-func (d *jobd) parted(s job.Saved) (ns int64, err error) {
-	for p, err := range d.store.Parts(s.Started, time.Time{}) {
-		if err := d.unlessDamaged("parts of jobs", err); err != nil {
-			return 0, err
-		}
-		if p.JID == s.JID {
-			ns += p.Unattributed
-		}
-	}
-	return ns, nil
 }
 
 // unlessDamaged is err, but for a value of the books that cannot be read: that is logged, and jobd goes on without it.

@@ -61,14 +61,14 @@ func (fs FS) Spent(pid int32) job.Spent {
 		return job.Spent{} // gone: there is nothing to take it off
 	}
 	s := job.Spent{CPU: u.CPU, User: u.User, System: u.System, ReadBytes: u.ReadBytes, WriteBytes: u.WriteBytes}
-	if ns, ok := fs.runtime(pid); ok {
+	if ns, ok := fs.Runtime(pid); ok {
 		s.CPU = ns
 	}
 	return s
 }
 
-// runtime adds up the living tasks' run time, ns. Those that have exited are on nobody's account any more.
-func (fs FS) runtime(pid int32) (ns int64, ok bool) {
+// Runtime adds up the living tasks' run time, ns. Those that have exited are on nobody's account any more.
+func (fs FS) Runtime(pid int32) (ns int64, ok bool) {
 	tids, err := fs.Tasks(pid)
 	if err != nil {
 		return 0, false

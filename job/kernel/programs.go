@@ -24,8 +24,7 @@ const (
 // when a burst is drained. It only looks and remembers, by the message's own stamp; the engine takes that up when it comes
 // to the same exec. Where it lags behind, or loses messages, names are missing and nothing else.
 type programs struct {
-	src  *source
-	end  *stopper
+	filtered
 	look *looker
 	own  *looker // the engine's
 
@@ -43,26 +42,16 @@ func newPrograms(fs FS, mode ExecMode) (*programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := dialConnector(filter)
+	f, err := newFiltered(filter)
 	if err != nil {
-		return nil, err
-	}
-	end, err := newStopper()
-	if err != nil {
-		src.close()
 		return nil, err
 	}
 	p := &programs{
-		src: src, end: end, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
+		filtered: f, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
 		found: make(map[messageKey]watch.Program), names: make(names),
 	}
 	go p.run()
 	return p, nil
-}
-
-func (p *programs) stop() {
-	p.end.stop()
-	p.src.close()
 }
 
 // run looks as soon as it hears of an exec, or in a storm of them now and then.

@@ -91,17 +91,11 @@ func (s *Sheet) record(r *job.Record, in *job.Info) *tally {
 		return nil
 	}
 	t := s.line(s.keys.record(r, in))
-	l, u := &t.line, r.Net()
-	l.Wall += max(u.Wall, 0)
-	l.CPU += u.CPU
-	l.CPUUser += u.User
-	l.CPUSystem += u.System
-	l.MaxRSS = max(l.MaxRSS, u.MaxRSS)
-	l.CoreMem += u.CoreMem
-	l.ReadBytes += u.ReadBytes
-	l.WriteBytes += u.WriteBytes
-	l.Estimated = l.Estimated || r.Estimated || u.Wall < 0 || !known(r, s.need)
+	var sum job.Sum
+	sum.Add(r)
+	t.line.sum(&sum, s.need)
 	if s.pricer != nil {
+		u := r.Net()
 		from, to := span(r, &u)
 		t.units.add(s.pricer.price(&u.Usage, from, to, in))
 	}
@@ -118,6 +112,11 @@ func (s *Sheet) Sum(comm string, sum *job.Sum) {
 	}
 	l := &s.line(named(comm)).line
 	l.Processes += sum.Processes
+	l.sum(sum, s.need)
+}
+
+// sum takes in what records used, all but how many processes they are of. It is estimated where a group of need is not known.
+func (l *Line) sum(sum *job.Sum, need watch.Group) {
 	l.Wall += sum.Wall
 	l.CPU += sum.CPU
 	l.CPUUser += sum.User
@@ -126,7 +125,7 @@ func (s *Sheet) Sum(comm string, sum *job.Sum) {
 	l.CoreMem += sum.CoreMem
 	l.ReadBytes += sum.Read
 	l.WriteBytes += sum.Write
-	l.Estimated = l.Estimated || sum.Estimated || !sum.Groups.Has(s.need)
+	l.Estimated = l.Estimated || sum.Estimated || !sum.Groups.Has(need)
 }
 
 // Part takes in what a job had used by a checkpoint that is on no process's record.
