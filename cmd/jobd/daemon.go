@@ -45,6 +45,7 @@ type jobd struct {
 
 	logins   chan command // go before …
 	commands chan command
+	rouse    func()        // tells a loop that rests that one of them waits
 	ended    chan struct{} // the loop has stopped
 	meter    meter
 	turns    turns
@@ -208,6 +209,7 @@ func (d *jobd) open() (err error) {
 
 // makeTables makes the tables, each on the one below.
 func (d *jobd) makeTables() (err error) {
+	d.rouse = d.engine.Rouse
 	d.watch = &watch.Table{Existing: d.engine.Existing}
 	if d.notify, err = pnotify.New(d.watch); err != nil {
 		return err

@@ -40,6 +40,7 @@ func (d *jobd) loop(ctx context.Context) error {
 			continue
 		default:
 		}
+		d.engine.Rest()
 		select {
 		case <-ctx.Done():
 			err := d.drain()
@@ -105,6 +106,7 @@ func (d *jobd) do(ctx context.Context, f func() error) error { return d.doBy(ctx
 
 func (d *jobd) doBy(ctx context.Context, by chan<- command, f func() error) error {
 	done := make(chan error, 1)
+	d.rouse()
 	select {
 	case by <- command{f, done}:
 	case <-ctx.Done():

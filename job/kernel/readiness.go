@@ -15,15 +15,15 @@ const (
 	stormy     = 100 // events in a burst
 )
 
-// readiness says when a burst is to be drained. The first event after quiet is waited for on a thread of its own; in a
-// storm the next burst is sure to come, and a timer costs less than a thread that has to be woken.
+// readiness says when a burst is to be drained. The first event after quiet is waited for on a thread of its own. In a
+// storm the next burst is sure to come: that thread sleeps, and whoever drains rests between bursts.
 type readiness struct {
 	first    chan time.Time // an event came in, and others were let gather
-	timer    *time.Timer
-	storming bool // a storm: the thread sleeps, the timer runs
+	storming bool           // a storm: the thread sleeps
 	again    chan struct{}
 	end      *stopper
 	fd       int
+	bed      *bed
 	err      error // why it stopped by itself; read it when first is closed
 }
 
@@ -32,20 +32,13 @@ func newReadiness(s *source) (*readiness, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &readiness{
-		first: make(chan time.Time, 1), again: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), end: end, fd: s.fd,
+	bed, err := newBed()
+	if err != nil {
+		return nil, err
 	}
-	r.timer.Stop()
+	r := &readiness{first: make(chan time.Time, 1), again: make(chan struct{}, 1), end: end, fd: s.fd, bed: bed}
 	go r.run()
 	return r, nil
-}
-
-// ready says when to drain.
-func (r *readiness) ready() <-chan time.Time {
-	if r.storming {
-		return r.timer.C
-	}
-	return r.first
 }
 
 // run says ready once for each burst, and waits to be told that it was drained.
@@ -75,13 +68,25 @@ func (r *readiness) run() {
 
 // drained says that the socket was emptied of so many events, by whoever was told that it is ready.
 func (r *readiness) drained(events int) {
-	r.storming = events >= stormy
+	// Resting keeps one of Go's processors: another one is needed for everybody else.
+	r.storming = events >= stormy && runtime.GOMAXPROCS(0) > 1
 	if r.storming {
-		r.timer.Reset(stormBurst)
 		return
 	}
 	select {
 	case r.again <- struct{}{}:
+	default:
+	}
+}
+
+// rest returns at once, unless there is a storm: then when its next burst is to be drained, or somebody rouses.
+func (r *readiness) rest() {
+	if !r.storming {
+		return
+	}
+	r.bed.rest(stormBurst)
+	select {
+	case r.first <- time.Now():
 	default:
 	}
 }
@@ -94,4 +99,5 @@ func (r *readiness) stop() {
 	default:
 	}
 	r.end.stop()
+	r.bed.close()
 }

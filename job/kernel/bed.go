@@ -1,0 +1,78 @@
+package kernel
+
+import (
+	"os"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// bed is where whoever drains the engine rests in a storm, for a time or until roused.
+//
+// It rests in a system call that Go's scheduler is not told of, so that the thread keeps its processor (the P) and is not
+// missed. A timer, or a call that the scheduler knows of, costs a handful of wake-ups and context switches of other
+// threads a burst: the one that fires it, the one that is started to look for more work, the one that waits for the
+// network and is told of the new timer, the runtime's monitor. They took a quarter of the CPU that jobd uses in a storm.
+type bed struct {
+	fd int
+
+	mu     sync.Mutex
+	closed bool
+}
+
+func newBed() (*bed, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	return &bed{fd: fd}, nil
+}
+
+// rest returns after d, or when somebody rouses, or did since the last rest. The runtime's signals interrupt the call, so
+// that a garbage collection that stops the world waits for nobody who rests.
+func (b *bed) rest(d time.Duration) {
+	until := time.Now().Add(d)
+	for {
+		left := time.Until(until)
+		if left <= 0 {
+			return
+		}
+		n, err := pollRaw(b.fd, left)
+		if n > 0 {
+			var roused [8]byte
+			_, _ = unix.Read(b.fd, roused[:]) // nothing else reads it
+			return
+		}
+		if err != 0 && err != unix.EINTR {
+			time.Sleep(left) // never seen, and must not become a busy loop
+			return
+		}
+	}
+}
+
+// pollRaw is poll(2) of one descriptor, behind the scheduler's back.
+func pollRaw(fd int, most time.Duration) (int, unix.Errno) {
+	list := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	ts := unix.NsecToTimespec(most.Nanoseconds())
+	n, _, err := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&list[0])), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	return int(n), err
+}
+
+// rouse ends a rest, of now or the next. Any goroutine may call it, also when the engine is closed.
+func (b *bed) rouse() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		one := [8]byte{1}
+		_, _ = unix.Write(b.fd, one[:]) // fails only after 2^64 of them
+	}
+}
+
+func (b *bed) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	_ = unix.Close(b.fd)
+}
