@@ -20,13 +20,16 @@ func BenchmarkMember(b *testing.B) {
 	u := &watch.Usage{Groups: watch.GroupBasic | watch.GroupCPU, Comm: "true", Threads: 1}
 	b.ReportAllocs()
 	gen := uint32(0)
+	var e watch.Event // one for all, as the engine does it
 	for b.Loop() {
 		gen++
 		id := watch.ID{PID: 2, Gen: gen}
-		if err := w.watch.Dispatch(&watch.Event{Kind: watch.Clone, Proc: id, TID: 2, Parent: poe}); err != nil {
+		e = watch.Event{Kind: watch.Clone, Proc: id, TID: 2, Parent: poe}
+		if err := w.watch.Dispatch(&e); err != nil {
 			b.Fatal(err)
 		}
-		if err := w.watch.Dispatch(&watch.Event{Kind: watch.Free, Proc: id, TID: 2, Valid: true, Usage: u}); err != nil {
+		e = watch.Event{Kind: watch.Free, Proc: id, TID: 2, Valid: true, Usage: u}
+		if err := w.watch.Dispatch(&e); err != nil {
 			b.Fatal(err)
 		}
 		w.table.Effects()

@@ -13,7 +13,7 @@ func (t *Table) Checkpoint(jid JID, at int64, live map[watch.ID]*watch.Usage, cp
 	}
 	j := t.jobs[jid]
 	for id, r := range recs {
-		m := j.members[id]
+		m := j.members.Get(id)
 		earlier := watch.Usage{} // a new one: records that went out before point to the old
 		if m.earlier != nil {
 			earlier = *m.earlier
@@ -37,9 +37,9 @@ func (t *Table) Since(jid JID, at int64, live map[watch.ID]*watch.Usage, cpu *in
 	if err != nil {
 		return nil, part, err
 	}
-	recs := make(map[watch.ID]*Record, len(j.members))
+	recs := make(map[watch.ID]*Record, j.members.Len())
 	seen := j.departed.CPU
-	for id, m := range j.members {
+	for id, m := range j.members.All() {
 		if u := m.before.Off(live[id]); u != nil {
 			seen += u.CPU
 			recs[id] = t.partial(m, at, u)

@@ -59,7 +59,7 @@ func (t *Table) Create(r Request) (Info, error) {
 	if old != nil && !r.Nested {
 		return Info{}, ErrMember
 	}
-	e := &entry{Saved: Saved{Info: r.Info, Placement: r.Placement}, members: make(map[watch.ID]*member), poe: r.Proc}
+	e := &entry{Saved: Saved{Info: r.Info, Placement: r.Placement}, poe: r.Proc}
 	e.JID, e.Seq, e.Host, e.BootID = r.JID, r.JID.Seq(), Text(t.cfg.Host), Text(t.cfg.BootID)
 	e.State, e.Started, e.POE, e.Held = Open, t.wall, r.Proc.PID, r.Held
 	if old != nil {
@@ -137,7 +137,7 @@ func (t *Table) IsPOE(id watch.ID) bool {
 
 // POE gives a job's point of entry while that lives.
 func (t *Table) POE(jid JID) (watch.ID, bool) {
-	if e := t.jobs[jid]; e != nil && e.members[e.poe] != nil {
+	if e := t.jobs[jid]; e != nil && e.members.Get(e.poe) != nil {
 		return e.poe, true
 	}
 	return watch.ID{}, false
@@ -261,7 +261,7 @@ func (t *Table) leave(id watch.ID, spent Spent) error {
 }
 
 func (t *Table) endIfEmpty(e *entry, reason Text) bool {
-	if len(e.members) > 0 || e.Held || t.jobs[e.JID] != e {
+	if e.members.Len() > 0 || e.Held || t.jobs[e.JID] != e {
 		return false
 	}
 	t.end(e, t.mono, reason)
@@ -341,7 +341,7 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since, unende
 	if t.jobs[s.JID] != nil {
 		return fmt.Errorf("%d: %w", s.Seq, ErrBusy)
 	}
-	e := &entry{Saved: s, members: make(map[watch.ID]*member), poe: poe, poeGone: poe == watch.ID{}, closed: s.State == Lingering}
+	e := &entry{Saved: s, poe: poe, poeGone: poe == watch.ID{}, closed: s.State == Lingering}
 	e.Info.State, e.Processes = Open, 0
 	e.Estimated = true
 	e.departed.restore(&s.Info)

@@ -26,7 +26,7 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 	m := s.Data.(*member)
 	defer t.keepMember(m)
 	j := m.job
-	delete(j.members, m.id)
+	j.members.Delete(m.id)
 	t.balance.Departed++
 	if m.id == j.poe {
 		j.poeGone = true
@@ -45,13 +45,13 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 		j.Command = Text(e.Usage.Comm)
 	}
 	if e.Valid {
-		status := ExitStatus(e.Value)
-		j.ExitStatus = &status
+		j.status, j.exited = e.Value, true
 		if m.id == j.poe {
+			status := ExitStatus(e.Value)
 			j.POEExitStatus = &status
 		}
 	}
-	if len(j.members) == 0 && !j.Held {
+	if j.members.Len() == 0 && !j.Held {
 		t.end(j, e.Mono, endReason(j, e))
 	}
 }
@@ -77,9 +77,9 @@ func (t *Table) join(s *pnotify.Subscriber, parent *member, mono int64, inferred
 		m.ran = t.found(m.id)
 	}
 	s.Data = m
-	j.members[m.id] = m
+	j.members.Set(m.id, m)
 	j.TotalProcesses++
-	j.PeakProcesses = max(j.PeakProcesses, len(j.members))
+	j.PeakProcesses = max(j.PeakProcesses, j.members.Len())
 	if inferred {
 		t.balance.Adopted++
 		t.emit(Joined{JID: j.JID, ID: m.id})
@@ -97,9 +97,9 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) err
 	m := t.newMember()
 	*m = member{id: id, job: j, since: t.mono, guessed: adopted, before: before, ran: t.found(id)}
 	s.Data = m
-	j.members[id] = m
+	j.members.Set(id, m)
 	j.TotalProcesses++
-	j.PeakProcesses = max(j.PeakProcesses, len(j.members))
+	j.PeakProcesses = max(j.PeakProcesses, j.members.Len())
 	if adopted {
 		t.balance.Adopted++
 	} else {

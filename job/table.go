@@ -60,7 +60,7 @@ type Table struct {
 // entry is an open job in the table.
 type entry struct {
 	Saved
-	members  map[watch.ID]*member
+	members  watch.Index[*member]
 	poe      watch.ID
 	poeGone  bool
 	used     bool // members have left since it was written down last
@@ -68,6 +68,8 @@ type entry struct {
 	killed   bool
 	prime    watch.ID // the first process that ran a program here
 	departed Totals
+	status   int64 // wait(2) status of the last member that left, …
+	exited   bool  // … if one did
 }
 
 // member is a process's place in its job; pnotify carries it as the process's data.
@@ -153,7 +155,7 @@ type Brief struct {
 func (t *Table) Briefs() []Brief {
 	out := make([]Brief, 0, len(t.jobs))
 	for _, e := range t.jobs {
-		out = append(out, Brief{e.JID, e.User, e.state(), len(e.members), e.Placement, e.departed})
+		out = append(out, Brief{e.JID, e.User, e.state(), e.members.Len(), e.Placement, e.departed})
 	}
 	return out
 }
@@ -182,9 +184,14 @@ func (t *Table) Members(jid JID) ([]watch.ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.SortedFunc(maps.Keys(e.members), func(a, b watch.ID) int {
+	ids := make([]watch.ID, 0, e.members.Len())
+	for id := range e.members.All() {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b watch.ID) int {
 		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Gen, b.Gen))
-	}), nil
+	})
+	return ids, nil
 }
 
 // Prime gives the process that the job's command is named after: the first that ran a program in it, else the POE.
@@ -193,10 +200,10 @@ func (t *Table) Prime(jid JID) (watch.ID, bool) {
 	switch {
 	case e == nil:
 		return watch.ID{}, false
-	case e.members[e.prime] != nil:
+	case e.members.Get(e.prime) != nil:
 		return e.prime, true
 	default:
-		return e.poe, e.members[e.poe] != nil
+		return e.poe, e.members.Get(e.poe) != nil
 	}
 }
 
@@ -233,7 +240,7 @@ func (t *Table) Family(jid JID) []JID {
 func (t *Table) Balance() Balance {
 	b := t.balance
 	for _, e := range t.jobs {
-		b.Live += uint64(len(e.members))
+		b.Live += uint64(e.members.Len())
 	}
 	return b
 }
@@ -267,11 +274,15 @@ func (t *Table) at(mono int64) time.Time {
 // view is the job as others see it now.
 func (e *entry) view() Info {
 	in := e.Info
-	in.Processes = len(e.members)
+	in.Processes = e.members.Len()
 	in.Marks = slices.Clone(e.Marks)
 	in.Tags = maps.Clone(e.Tags)
 	in.State = e.state()
 	e.departed.fill(&in)
+	if e.exited {
+		status := ExitStatus(e.status)
+		in.ExitStatus = &status
+	}
 	return in
 }
 

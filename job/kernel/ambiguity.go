@@ -53,7 +53,7 @@ func (l *lineage) markedPIDs() []int32 {
 // with CLONE_PARENT, else any.
 func (l *lineage) creator(child *proc, label Label) *proc {
 	var other *proc
-	for _, p := range l.live {
+	for _, p := range l.live.All() {
 		if p == child || p.label != label {
 			continue
 		}
@@ -67,7 +67,7 @@ func (l *lineage) creator(child *proc, label Label) *proc {
 
 // hasOtherChild reports whether a process has a child with another label than want: then its forks are ambiguous too.
 func (l *lineage) hasOtherChild(id watch.ID, want Label) bool {
-	for _, p := range l.live {
+	for _, p := range l.live.All() {
 		if p.parent == id && p.label != want {
 			return true
 		}

@@ -246,6 +246,6 @@ func (c *Connector) checkLoss() error {
 // Counts gives the engine's own figures.
 func (c *Connector) Counts() Counts {
 	n := c.counts
-	n.Processes, n.AmbiguousParent = len(c.lin.live), len(c.lin.marks)
+	n.Processes, n.AmbiguousParent = c.lin.live.Len(), len(c.lin.marks)
 	return n
 }

@@ -17,7 +17,7 @@ const lookMost = int64(time.Second)
 
 // exec: a process runs another program. Which one has been read already, or will be soon: it is never waited for.
 func (c *Connector) exec(ev *procEvent, emit Emit) {
-	p := c.lin.live[ev.b]
+	p := c.lin.of(ev.b)
 	member := p != nil && p.label != 0
 	var what *watch.Program
 	if c.programs != nil {

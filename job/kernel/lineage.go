@@ -13,8 +13,8 @@ type Label uint64
 // lineage is the connector engine's picture of every process: who is alive, which tasks make it up, whom it descends
 // from, and which label it inherited. It is what the bpf engine has in the kernel. Pure: it sees decoded events only.
 type lineage struct {
-	live   map[int32]*proc
-	ghosts map[int32][]*proc // pid used again before the EXIT of its former owner was read, oldest first
+	live   watch.Index[*proc] // by pid alone
+	ghosts map[int32][]*proc  // pid used again before the EXIT of its former owner was read, oldest first
 	gen    uint32
 
 	marks  map[watch.ID]map[Label]int // parents of which a fork is ambiguous, and the labels that make it so
@@ -50,21 +50,24 @@ type proc struct {
 
 func newLineage() *lineage {
 	return &lineage{
-		live: make(map[int32]*proc), ghosts: make(map[int32][]*proc),
-		marks: make(map[watch.ID]map[Label]int), bounds: make(map[Label][]watch.ID),
+		ghosts: make(map[int32][]*proc),
+		marks:  make(map[watch.ID]map[Label]int), bounds: make(map[Label][]watch.ID),
 	}
 }
+
+// of gives the living process that has a pid; nil when there is none.
+func (l *lineage) of(pid int32) *proc { return l.live.Get(watch.ID{PID: pid}) }
 
 // add makes a process. One of the same pid that is still on the books becomes a ghost: EXIT is sent after exit_notify
 // (kernel/exit.c), so the pid may be used again before the EXIT arrives.
 func (l *lineage) add(pid int32, start int64) *proc {
-	if old := l.live[pid]; old != nil {
+	if old := l.of(pid); old != nil {
 		l.ghosts[pid] = append(l.ghosts[pid], old)
 	}
 	l.gen++
 	p := l.take()
 	p.id, p.start = watch.ID{PID: pid, Gen: l.gen}, start
-	l.live[pid] = p
+	l.live.Set(watch.ID{PID: pid}, p)
 	return p
 }
 
@@ -103,7 +106,7 @@ func (l *lineage) release(p *proc) {
 // fork makes the child process of the parent named by a fork event. The parent may be unknown (nil).
 // start is its start since boot, at the event's stamp.
 func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, parent *proc) {
-	parent = l.live[parentPID]
+	parent = l.of(parentPID)
 	child = l.add(childPID, start)
 	if parent != nil {
 		child.parent = parent.id
@@ -115,7 +118,7 @@ func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, paren
 // thread adds a task to its process. fresh says that it cannot be known already: one of the same tid that is still on the
 // list has exited, and its EXIT is to come.
 func (l *lineage) thread(tgid, tid int32, fresh bool) *proc {
-	p := l.live[tgid]
+	p := l.of(tgid)
 	if p == nil {
 		return nil
 	}
@@ -131,7 +134,7 @@ func (l *lineage) thread(tgid, tid int32, fresh bool) *proc {
 // exec leaves a process with one task, which has its pid, whichever task called exec (fs/exec.c, de_thread). Exits of
 // the others that are still to come are expected, and do not count.
 func (l *lineage) exec(tgid int32) *proc {
-	p := l.live[tgid]
+	p := l.of(tgid)
 	if p == nil || p.tids == nil {
 		return p
 	}
@@ -168,15 +171,15 @@ func (l *lineage) owner(tgid, tid int32) *proc {
 			return g
 		}
 	}
-	return l.live[tgid]
+	return l.of(tgid)
 }
 
 // remove takes a process that is gone off the books. The caller releases it when it is done with it.
 func (l *lineage) remove(p *proc) {
 	pid := p.id.PID
 	delete(l.marks, p.id)
-	if l.live[pid] == p {
-		delete(l.live, pid)
+	if l.of(pid) == p {
+		l.live.Delete(watch.ID{PID: pid})
 		return
 	}
 	rest := slices.DeleteFunc(l.ghosts[pid], func(g *proc) bool { return g == p })
@@ -190,7 +193,7 @@ func (l *lineage) remove(p *proc) {
 // all yields the living processes.
 func (l *lineage) all() iter.Seq[*proc] {
 	return func(yield func(*proc) bool) {
-		for _, p := range l.live {
+		for _, p := range l.live.All() {
 			if !yield(p) {
 				return
 			}

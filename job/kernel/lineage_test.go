@@ -70,11 +70,11 @@ func TestLifeOfAProcess(t *testing.T) {
 func TestPidUsedAgain(t *testing.T) {
 	l := newLineage()
 	play(l, [3]int32{'f', 1, 10})
-	first := l.live[10].id
-	l.live[10].label = 7
+	first := l.of(10).id
+	l.of(10).label = 7
 	play(l, [3]int32{'f', 1, 10})
-	second := l.live[10].id
-	if l.live[10].label != 0 {
+	second := l.of(10).id
+	if l.of(10).label != 0 {
 		t.Error("the new owner inherited from the old one")
 	}
 	if gone := play(l, [3]int32{'e', 10, 10}); !slices.Equal(gone, []watch.ID{first}) {
@@ -83,15 +83,15 @@ func TestPidUsedAgain(t *testing.T) {
 	if gone := play(l, [3]int32{'e', 10, 10}); !slices.Equal(gone, []watch.ID{second}) {
 		t.Errorf("gone %v, want the second owner %v", gone, second)
 	}
-	if len(l.live)+len(l.ghosts) != 0 {
-		t.Errorf("%d live, %d ghosts left", len(l.live), len(l.ghosts))
+	if l.live.Len()+len(l.ghosts) != 0 {
+		t.Errorf("%d live, %d ghosts left", l.live.Len(), len(l.ghosts))
 	}
 }
 
 func TestLabelsAreInherited(t *testing.T) {
 	l := newLineage()
 	play(l, [3]int32{'f', 1, 10})
-	l.live[10].setLabel(7, 100)
+	l.of(10).setLabel(7, 100)
 	child, _ := l.fork(10, 11, 0, 150)
 	if child.label != 7 {
 		t.Errorf("label %d, want 7", child.label)
@@ -105,11 +105,11 @@ func TestLabelsAreInherited(t *testing.T) {
 func TestMarksComeAndGoWithTheirLabels(t *testing.T) {
 	l := newLineage()
 	play(l, [3]int32{'f', 0, 1}, [3]int32{'f', 1, 5}, [3]int32{'f', 5, 10}, [3]int32{'f', 5, 11})
-	sshd, one := l.live[5], l.live[1]
+	sshd, one := l.of(5), l.of(1)
 	above := []watch.ID{sshd.id, one.id}
 	l.bound(7, above)
 	l.bound(8, above)
-	if !l.ambiguous(sshd) || !l.ambiguous(one) || l.ambiguous(l.live[10]) {
+	if !l.ambiguous(sshd) || !l.ambiguous(one) || l.ambiguous(l.of(10)) {
 		t.Error("the ancestors of a login are ambiguous, the login itself is not")
 	}
 	l.unbound(7)
@@ -126,7 +126,7 @@ func TestMarksComeAndGoWithTheirLabels(t *testing.T) {
 func TestAncestorGoesBeforeItsMark(t *testing.T) {
 	l := newLineage()
 	play(l, [3]int32{'f', 0, 1}, [3]int32{'f', 1, 5}, [3]int32{'f', 5, 10})
-	l.bound(7, []watch.ID{l.live[5].id, l.live[1].id})
+	l.bound(7, []watch.ID{l.of(5).id, l.of(1).id})
 	play(l, [3]int32{'e', 5, 5})
 	l.unbound(7)
 	if len(l.markedPIDs()) != 0 {
@@ -218,12 +218,12 @@ func TestLineageAgainstKernel(t *testing.T) {
 			},
 			"": func(rt *rapid.T) {
 				for p := range tasks {
-					if l.live[p] == nil {
+					if l.of(p) == nil {
 						rt.Fatalf("process %d is alive and not on the books", p)
 					}
 				}
-				if len(l.live) != len(tasks)+1 { // and pid 1
-					rt.Fatalf("%d on the books, %d alive", len(l.live), len(tasks)+1)
+				if l.live.Len() != len(tasks)+1 { // and pid 1
+					rt.Fatalf("%d on the books, %d alive", l.live.Len(), len(tasks)+1)
 				}
 			},
 		})

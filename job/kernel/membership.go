@@ -10,7 +10,7 @@ import (
 // Attach gives a process, as it is now, a label: its forks from here on inherit it. The ancestors are marked, because
 // labels meet below them.
 func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
-	p := c.lin.live[id.PID]
+	p := c.lin.of(id.PID)
 	if p == nil || p.id != id {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
@@ -22,7 +22,7 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 
 // Detach takes the label off a process. The marks stay for as long as the job that it left.
 func (c *Connector) Detach(id watch.ID, now int64) error {
-	p := c.lin.live[id.PID]
+	p := c.lin.of(id.PID)
 	if p == nil || p.id != id {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
@@ -39,7 +39,7 @@ func (c *Connector) markAncestors(id watch.ID, label Label) {
 	var above []watch.ID
 	inside := true // up to here all have the same label: nothing meets
 	for _, pid := range c.FS.Ancestors(id.PID) {
-		p := c.lin.live[pid]
+		p := c.lin.of(pid)
 		if p == nil {
 			continue
 		}
@@ -47,7 +47,7 @@ func (c *Connector) markAncestors(id watch.ID, label Label) {
 			above = append(above, p.id)
 		}
 	}
-	if p := c.lin.live[id.PID]; p != nil && c.lin.hasOtherChild(id, p.label) {
+	if p := c.lin.of(id.PID); p != nil && c.lin.hasOtherChild(id, p.label) {
 		above = append(above, id)
 	}
 	c.lin.bound(label, above)
@@ -65,7 +65,7 @@ func (c *Connector) Testify(label Label, p job.Placement) string { return c.benc
 
 // Identify gives the identity of a living process by its pid.
 func (c *Connector) Identify(pid int32) (watch.ID, bool) {
-	p := c.lin.live[pid]
+	p := c.lin.of(pid)
 	if p == nil {
 		return watch.ID{}, false
 	}
@@ -74,7 +74,7 @@ func (c *Connector) Identify(pid int32) (watch.ID, bool) {
 
 // Alive reports whether the process is still on the books.
 func (c *Connector) Alive(id watch.ID) bool {
-	p := c.lin.live[id.PID]
+	p := c.lin.of(id.PID)
 	return p != nil && p.id == id
 }
 
@@ -93,13 +93,13 @@ func (c *Connector) Children(id watch.ID) []watch.ID {
 
 // Out reports whether root took the process, or what it descends from, out of a job.
 func (c *Connector) Out(id watch.ID) bool {
-	p := c.lin.live[id.PID]
+	p := c.lin.of(id.PID)
 	return p != nil && p.id == id && p.out
 }
 
 // Label gives the label of a living process; 0 for none, and for one that is not alive.
 func (c *Connector) Label(id watch.ID) Label {
-	if p := c.lin.live[id.PID]; p != nil && p.id == id {
+	if p := c.lin.of(id.PID); p != nil && p.id == id {
 		return p.label
 	}
 	return 0

@@ -123,7 +123,7 @@ func (c *Connector) execOf(t *testing.T, pid int32, at int64) *watch.Program {
 		n++
 		return nil
 	})
-	if want := c.lin.live[pid] != nil; (n == 1) != want {
+	if want := c.lin.of(pid) != nil; (n == 1) != want {
 		t.Errorf("%d events of process %d", n, pid)
 	}
 	return got
@@ -131,7 +131,7 @@ func (c *Connector) execOf(t *testing.T, pid int32, at int64) *watch.Program {
 
 func TestProgramTravelsWithItsExec(t *testing.T) {
 	c := follower(t)
-	c.lin.live[10].setLabel(7, -1)
+	c.lin.of(10).setLabel(7, -1)
 	keep := func(pid int32, at int64, exe string) {
 		c.programs.keep(messageKey{pid, at}, []byte(exe), nil, at+1)
 	}
@@ -162,7 +162,7 @@ func TestProgramTravelsWithItsExec(t *testing.T) {
 		t.Errorf("never read: %+v, %d waiting, %d unread, %d left over", lost, len(c.unread), c.counts.ExecsUnread, len(c.programs.found))
 	}
 	c.programs = nil
-	if p := c.execOf(t, 10, 106); p != nil || c.Program(c.lin.live[10].id) != nil || c.counts.ExecsUnread != 2 {
+	if p := c.execOf(t, 10, 106); p != nil || c.Program(c.lin.of(10).id) != nil || c.counts.ExecsUnread != 2 {
 		t.Errorf("nobody wants to know: %+v", p)
 	}
 }

@@ -30,11 +30,11 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	}
 	found := make(map[job.JID]Found)
 	for _, s := range list {
-		p := c.lin.live[s.PID]
+		p := c.lin.of(s.PID)
 		if p == nil || !sameStart(p.start, s.Start) || s.PID == c.self {
 			continue
 		}
-		parent := c.lin.live[s.PPID]
+		parent := c.lin.of(s.PPID)
 		if p.out = out[job.Known{PID: s.PID, Start: s.Start}] || parent != nil && parent.out; p.out {
 			continue
 		}
@@ -69,7 +69,7 @@ func (c *Connector) whose(s seen, poe Label) Label {
 	if poe != 0 {
 		return poe
 	}
-	if parent := c.lin.live[s.PPID]; parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}) {
+	if parent := c.lin.of(s.PPID); parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}) {
 		return parent.label
 	}
 	return 0

@@ -102,7 +102,7 @@ func (c *Connector) scanFirst() error {
 func (c *Connector) found(s seen) *proc {
 	p := c.lin.add(s.PID, int64(s.Start)*nsPerTick)
 	p.scanned, p.tids = true, s.tids
-	if parent := c.lin.live[s.PPID]; parent != nil {
+	if parent := c.lin.of(s.PPID); parent != nil {
 		p.parent = parent.id
 	}
 	return p
@@ -131,7 +131,7 @@ func (c *Connector) resync(emit Emit) {
 	}
 	c.bury(alive, emit)
 	for i := range list {
-		if c.lin.live[list[i].PID] == nil {
+		if c.lin.of(list[i].PID) == nil {
 			c.welcome(list[i], emit)
 		}
 	}
@@ -143,8 +143,8 @@ func (c *Connector) bury(alive map[int32]*seen, emit Emit) {
 	for _, ghosts := range c.lin.ghosts {
 		gone = append(gone, ghosts...)
 	}
-	for pid, p := range c.lin.live {
-		s := alive[pid]
+	for id, p := range c.lin.live.All() {
+		s := alive[id.PID]
 		if s == nil || !sameStart(p.start, s.Start) {
 			gone = append(gone, p)
 			continue
@@ -161,7 +161,7 @@ func (c *Connector) bury(alive map[int32]*seen, emit Emit) {
 func (c *Connector) welcome(s seen, emit Emit) {
 	p := c.found(s)
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
-	parent := c.lin.live[s.PPID]
+	parent := c.lin.of(s.PPID)
 	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
 	p.out = parent != nil && parent.out
 	switch label := c.bench.judge(heard); {

@@ -30,14 +30,14 @@ func (c *Connector) Suspects(s Survey) []int32 {
 	for i := range s.list {
 		pid := s.list[i].PID
 		there[pid] = true
-		p := c.lin.live[pid]
+		p := c.lin.of(pid)
 		if p == nil || !sameStart(p.start, s.list[i].Start) || c.contradicts(p, s.heard[i]) {
 			out = append(out, pid)
 		}
 	}
-	for pid := range c.lin.live {
-		if !there[pid] {
-			out = append(out, pid)
+	for id := range c.lin.live.All() {
+		if !there[id.PID] {
+			out = append(out, id.PID)
 		}
 	}
 	return out
@@ -51,7 +51,7 @@ func (c *Connector) contradicts(p *proc, t testimony) bool {
 
 // Differs says in what the table and the kernel disagree about one process; empty: in nothing.
 func (c *Connector) Differs(pid int32) string {
-	p := c.lin.live[pid]
+	p := c.lin.of(pid)
 	st, err := c.FS.Stat(pid)
 	alive := err == nil && !st.Dead()
 	switch {

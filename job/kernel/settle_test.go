@@ -30,8 +30,8 @@ func newCourt(t *testing.T) *court {
 // login gives a process a label, with a placement as witness.
 func (k *court) login(pid int32, label Label, p job.Placement) {
 	k.c.bench.call(label, p)
-	k.c.lin.live[pid].setLabel(label, -1)
-	k.c.lin.bound(label, []watch.ID{k.c.lin.live[5].id, k.c.lin.live[1].id})
+	k.c.lin.of(pid).setLabel(label, -1)
+	k.c.lin.bound(label, []watch.ID{k.c.lin.of(5).id, k.c.lin.of(1).id})
 }
 
 // fork has parent named as the parent of a child that testifies to t; nil: it is gone before it is asked.
@@ -44,7 +44,7 @@ func (k *court) fork(parent int32, t *testimony) (child *proc, inherits int32) {
 		inherits = e.Parent.PID
 		return nil
 	})
-	return k.c.lin.live[k.next], inherits
+	return k.c.lin.of(k.next), inherits
 }
 
 func TestAmbiguousForks(t *testing.T) {
@@ -106,7 +106,7 @@ func TestDetachedIsOutForGood(t *testing.T) {
 	d, _ := k.fork(10, nil)
 	d.setLabel(0, -1)
 	d.out = true
-	k.c.lin.bound(7, []watch.ID{k.c.lin.live[10].id, d.id})
+	k.c.lin.bound(7, []watch.ID{k.c.lin.of(10).id, d.id})
 	if p, inherits := k.fork(d.id.PID, &testimony{cgroup: "/", audit: &one}); p.label != 0 || inherits != d.id.PID {
 		t.Errorf("its child has label %d from %d", p.label, inherits)
 	}
@@ -122,7 +122,7 @@ func TestDetachedIsOutForGood(t *testing.T) {
 func TestForksFromBeforeAnAttach(t *testing.T) {
 	k := newCourt(t)
 	k.login(10, 7, job.Placement{Cgroup: "/jobd/7"})
-	p := k.c.lin.live[20]
+	p := k.c.lin.of(20)
 	p.setLabel(8, 100) // forks are stamped 1
 	if child, inherits := k.fork(20, nil); child.label != 0 || inherits != 0 {
 		t.Errorf("before an attach: label %d from %d", child.label, inherits)
@@ -130,7 +130,7 @@ func TestForksFromBeforeAnAttach(t *testing.T) {
 	if !k.c.lin.ambiguous(p) {
 		t.Error("a parent with a child of another label is not ambiguous")
 	}
-	q := k.c.lin.live[10]
+	q := k.c.lin.of(10)
 	other, _ := k.fork(10, nil)
 	q.setLabel(0, 100)
 	if child, inherits := k.fork(10, nil); child.label != 7 || inherits != other.id.PID {
@@ -148,14 +148,14 @@ func TestForksFoundByAScanFirst(t *testing.T) {
 	count := func(*watch.Event) error { calls++; return nil }
 	ev := procEvent{a: 5, b: 5, c: 50, d: 50, time: 900}
 	k.c.fork(&ev, count)
-	if calls != 0 || k.c.lin.live[50] != p {
+	if calls != 0 || k.c.lin.of(50) != p {
 		t.Errorf("%d events for a process that the scan had found", calls)
 	}
 	// Its pid's owner before it, whose whole life is in the queue.
 	p.scanned, p.start = true, 500
 	ev.time = 300
 	k.c.fork(&ev, count)
-	if k.c.foundSince(50, 400) != older || calls != 0 || k.c.lin.live[50] != p {
+	if k.c.foundSince(50, 400) != older || calls != 0 || k.c.lin.of(50) != p {
 		t.Errorf("%d events for the owner before", calls)
 	}
 	if k.c.foundSince(50, 600) != itself || k.c.foundSince(50, 2_000) != unknown {
@@ -163,7 +163,7 @@ func TestForksFoundByAScanFirst(t *testing.T) {
 	}
 	ev.time = 2_000 // the pid's next owner, born after the scan
 	k.c.fork(&ev, count)
-	if calls != 1 || k.c.lin.live[50] == p {
+	if calls != 1 || k.c.lin.of(50) == p {
 		t.Errorf("%d events for the pid's next owner", calls)
 	}
 }

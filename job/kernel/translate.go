@@ -41,7 +41,7 @@ func (c *Connector) event(kind watch.Kind, p *proc, tid int32, at int64) *watch.
 
 // plain: other ids.
 func (c *Connector) plain(kind watch.Kind, ev *procEvent, emit Emit) {
-	p := c.lin.live[ev.b]
+	p := c.lin.of(ev.b)
 	if p == nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 		return
 	}
 	if found == itself {
-		c.lin.live[tid].scanned = false // the scan was faster than the queue
+		c.lin.of(tid).scanned = false // the scan was faster than the queue
 		return
 	}
 	child, parent := c.lin.fork(parentTGID, tid, c.clock.bootTime(ev.time), ev.time)
@@ -107,7 +107,7 @@ const (
 // tick: an event of that very tick is taken for the process's own. Should it be its predecessor's exit, then its own fork
 // follows in the queue and puts that right.
 func (c *Connector) foundSince(tgid int32, at int64) since {
-	p := c.lin.live[tgid]
+	p := c.lin.of(tgid)
 	switch {
 	case p == nil || !p.scanned || at > c.scanned:
 		return unknown

@@ -12,7 +12,7 @@ func (t *Table) clone(e *watch.Event) error {
 	if e.Thread {
 		return nil // the list belongs to the process, its threads share it
 	}
-	list := t.procs[e.Parent]
+	list := t.procs.Get(e.Parent)
 	if list == nil {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (t *Table) gid(e *watch.Event) error {
 }
 
 func (t *Table) each(e *watch.Event, callback func(*Events) func(*Subscriber, *watch.Event)) error {
-	for i, s := range t.procs[e.Proc] {
+	for i, s := range t.procs.Get(e.Proc) {
 		if i > 0 && !t.still(s) {
 			continue // an earlier callback ended it
 		}
@@ -61,7 +61,7 @@ func (t *Table) each(e *watch.Event, callback func(*Events) func(*Subscriber, *w
 
 // free takes the process's list down: each entry is off the list before its Exit is called.
 func (t *Table) free(e *watch.Event) error {
-	for i, s := range t.procs[e.Proc] {
+	for i, s := range t.procs.Get(e.Proc) {
 		if i > 0 && !t.still(s) {
 			continue
 		}
@@ -73,4 +73,4 @@ func (t *Table) free(e *watch.Event) error {
 	return nil
 }
 
-func (t *Table) still(s *Subscriber) bool { return slices.Contains(t.procs[s.Proc], s) }
+func (t *Table) still(s *Subscriber) bool { return slices.Contains(t.procs.Get(s.Proc), s) }

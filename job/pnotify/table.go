@@ -76,7 +76,7 @@ func (s *Subscriber) Events() *Events { return s.events }
 type Table struct {
 	watch   *watch.Table
 	regs    []*Events
-	procs   map[watch.ID][]*Subscriber
+	procs   watch.Index[[]*Subscriber]
 	refused uint64
 }
 
@@ -85,7 +85,7 @@ const watcherName = "pnotify"
 
 // New makes an empty table and registers it as a watcher with w.
 func New(w *watch.Table) (*Table, error) {
-	t := &Table{watch: w, procs: make(map[watch.ID][]*Subscriber)}
+	t := &Table{watch: w}
 	err := w.Register(watch.Watcher{
 		Name: watcherName, Owner: "jobd",
 		Clone: t.clone, Exec: t.exec, UID: t.uid, GID: t.gid, Free: t.free,
@@ -160,7 +160,7 @@ func (t *Table) Unsubscribe(id watch.ID, name string) error {
 
 // Get finds the subscriber of a process by name; nil when there is none.
 func (t *Table) Get(id watch.ID, name string) *Subscriber {
-	for _, s := range t.procs[id] {
+	for _, s := range t.procs.Get(id) {
 		if s.events.Name == name {
 			return s
 		}
@@ -174,7 +174,7 @@ func (t *Table) Registrations() []*Events { return slices.Clone(t.regs) }
 // Processes counts the processes that name is subscribed to.
 func (t *Table) Processes(name string) int {
 	n := 0
-	for _, list := range t.procs {
+	for _, list := range t.procs.All() {
 		if slices.ContainsFunc(list, func(s *Subscriber) bool { return s.events.Name == name }) {
 			n++
 		}
@@ -195,39 +195,39 @@ func (t *Table) lookup(name string) *Events {
 }
 
 func (t *Table) add(id watch.ID, ev *Events, data any) *Subscriber {
-	list := t.procs[id]
+	list := t.procs.Get(id)
 	if list == nil { // nearly always: one allocation for both
 		one := &struct {
 			s    Subscriber
 			list [1]*Subscriber
 		}{s: Subscriber{Proc: id, Data: data, events: ev}}
 		one.list[0] = &one.s
-		t.procs[id] = one.list[:]
+		t.procs.Set(id, one.list[:])
 		return &one.s
 	}
 	s := &Subscriber{Proc: id, Data: data, events: ev}
-	t.procs[id] = append(list[:len(list):len(list)], s)
+	t.procs.Set(id, append(list[:len(list):len(list)], s))
 	return s
 }
 
 // drop takes s off its process's list. Lists are replaced, not changed, so that a callback may end its own subscription.
 func (t *Table) drop(s *Subscriber) {
-	list := t.procs[s.Proc]
+	list := t.procs.Get(s.Proc)
 	i := slices.Index(list, s)
 	if i < 0 {
 		return
 	}
 	if len(list) == 1 {
-		delete(t.procs, s.Proc)
+		t.procs.Delete(s.Proc)
 		return
 	}
-	t.procs[s.Proc] = slices.Delete(slices.Clone(list), i, i+1)
+	t.procs.Set(s.Proc, slices.Delete(slices.Clone(list), i, i+1))
 }
 
 // remove ends every subscription of ev. The processes are taken down in no order, as the kernel's walk did.
 func (t *Table) remove(ev *Events) {
 	t.regs = slices.DeleteFunc(slices.Clone(t.regs), func(r *Events) bool { return r == ev })
-	for id := range t.procs {
+	for id := range t.procs.All() {
 		if s := t.Get(id, ev.Name); s != nil {
 			t.drop(s)
 			if ev.Exit != nil {

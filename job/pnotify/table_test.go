@@ -257,15 +257,15 @@ func TestAgainstModel(t *testing.T) {
 			"": func(rt *rapid.T) {
 				for _, p := range alive {
 					var got []string
-					for _, s := range n.procs[p] {
+					for _, s := range n.procs.Get(p) {
 						got = append(got, s.Name())
 					}
 					if !slices.Equal(got, model[p]) {
 						rt.Fatalf("process %d has %v, want %v", p.PID, got, model[p])
 					}
 				}
-				if len(n.procs) > len(alive) || fmt.Sprint(exits) != fmt.Sprint(wantExits) {
-					rt.Fatalf("%d lists for %d processes, exits %v want %v", len(n.procs), len(alive), exits, wantExits)
+				if n.procs.Len() > len(alive) || fmt.Sprint(exits) != fmt.Sprint(wantExits) {
+					rt.Fatalf("%d lists for %d processes, exits %v want %v", n.procs.Len(), len(alive), exits, wantExits)
 				}
 			},
 		})
