@@ -63,16 +63,24 @@ func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	return r
 }
 
-// recordBlock is how many records are allocated at once. They are written and forgotten about together.
-const recordBlock = 64
-
 func (t *Table) newRecord() *Record {
-	if len(t.records) == 0 {
-		t.records = make([]Record, recordBlock)
+	last := len(t.records) - 1
+	if last < 0 {
+		return new(Record)
 	}
-	r := &t.records[0]
-	t.records = t.records[1:]
+	r := t.records[last]
+	t.records = t.records[:last]
 	return r
+}
+
+// reuse takes back the records among effects that have been carried out.
+func (t *Table) reuse(effects []Effect) {
+	for _, e := range effects {
+		if r, ok := e.(*Record); ok && len(t.records) < spareMost {
+			*r = Record{} // lets go of what it points to
+			t.records = append(t.records, r)
+		}
+	}
 }
 
 // Process is the record as the API gives it. What the kernel did not say is null.

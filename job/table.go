@@ -49,7 +49,7 @@ type Table struct {
 	balance Balance  // Live is derived in Balance()
 
 	spare   []*member // of processes that have gone, for reuse
-	records []Record  // a block to take records from: one allocation for many
+	records []*Record // nobody looks at any more, for reuse
 
 	next, limit uint32 // sequence numbers from next up to limit-1 may be given
 	drained     bool
@@ -102,8 +102,10 @@ func New(n *pnotify.Table, cfg Config) (*Table, error) {
 // Sync tells the table how the wall clock stands to CLOCK_MONOTONIC. Events carry the latter, records the former.
 func (t *Table) Sync(wall time.Time, mono int64) { t.wall, t.mono = wall, mono }
 
-// Effects hands over what has to be done since the last call. The slice is valid until the next one.
+// Effects hands over what has to be done since the last call. The slice is valid until the next one, and so are the
+// records in it.
 func (t *Table) Effects() []Effect {
+	t.reuse(t.handed)
 	clear(t.handed)
 	t.effects, t.handed = t.handed[:0], t.effects
 	return t.handed

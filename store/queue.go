@@ -24,6 +24,7 @@ type queue struct {
 	since   time.Time     // … the first of it then
 	records []*job.Record // came since the last take
 	taken   []*job.Record // being committed, or to be tried again
+	spare   []*job.Record // on disk: the next ones are copied to them
 	jobs    map[job.JID]*waitingJob
 	moments []job.Moment
 	parts   []job.Part
@@ -73,11 +74,37 @@ func (q *queue) putRecord(r *job.Record) {
 		q.lose(lost{records: 1})
 		return
 	}
-	q.records = append(q.records, r)
+	q.records = append(q.records, q.copy(r))
 	if len(q.records) == q.batch {
 		signal(q.now)
 	}
 	q.woken()
+}
+
+// copy gives a record of the queue's own. In a storm they go round, instead of leaving garbage.
+func (q *queue) copy(r *job.Record) *job.Record {
+	if len(q.spare) == 0 {
+		block := make([]job.Record, spareBlock)
+		for i := range block {
+			q.spare = append(q.spare, &block[i])
+		}
+	}
+	last := len(q.spare) - 1
+	own := q.spare[last]
+	q.spare = q.spare[:last]
+	*own = *r
+	return own
+}
+
+// spareBlock is how many records are allocated at once.
+const spareBlock = 64
+
+// reuse takes back records that nobody looks at any more, as many as one commit is about.
+func (q *queue) reuse(recs []*job.Record) {
+	for _, r := range recs[:min(len(recs), max(q.batch-len(q.spare), 0))] {
+		*r = job.Record{} // lets go of what it points to
+		q.spare = append(q.spare, r)
+	}
 }
 
 // putJob keeps the latest state of each job; after its end there is no later one.
@@ -154,6 +181,7 @@ func (q *queue) take() batch {
 func (q *queue) finish(b batch, err error) {
 	q.mu.Lock()
 	if err == nil {
+		q.reuse(q.taken)
 		clear(q.taken)
 		q.taken = q.taken[:0]
 		for _, w := range b.jobs {

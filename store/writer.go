@@ -41,7 +41,7 @@ func (s *Store) PutJob(j job.Saved) { s.queue.putJob(&waitingJob{saved: j}) }
 // Records that were handed over before are on disk no later than this.
 func (s *Store) EndJob(j job.Saved) { s.queue.putJob(&waitingJob{saved: j, ended: true}) }
 
-// PutRecord hands over a process record, which must not be changed afterwards.
+// PutRecord hands over a process record. The store copies it; what it points to must not be changed afterwards.
 func (s *Store) PutRecord(r *job.Record) { s.queue.putRecord(r) }
 
 // Flush waits until all that was handed over before is on disk, or gives the error of the attempt; what failed is kept

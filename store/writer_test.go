@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -373,4 +374,27 @@ func readAll(t *testing.T, s *Store, stop <-chan struct{}, each int) {
 		default:
 		}
 	}
+}
+
+// TestRecordsAreCopied: whoever hands a record over uses it again, and so does the queue with its own.
+func TestRecordsAreCopied(t *testing.T) {
+	s := opened(t, filepath.Join(t.TempDir(), "jobd.db"), Options{Batch: 64})
+	want := load(500)
+	var hand job.Record
+	for i, r := range want {
+		hand = *r
+		s.PutRecord(&hand)
+		if i%100 == 99 {
+			must(t, s.Flush(context.Background()))
+		}
+	}
+	hand = job.Record{}
+	var got []job.Record
+	for r, err := range s.AllRecords(time.Time{}, time.Time{}) {
+		must(t, err)
+		got = append(got, *r)
+	}
+	slices.Reverse(got) // newest first
+	inOrder(want)
+	sameRecords(t, want, got)
 }

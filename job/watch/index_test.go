@@ -26,7 +26,7 @@ func TestIndexIsAMap(t *testing.T) {
 			},
 			"set many": func(t *rapid.T) {
 				i := id.Draw(t, "from")
-				for range rapid.IntRange(1, 300).Draw(t, "n") {
+				for range rapid.IntRange(1, 40).Draw(t, "n") {
 					x.Set(i, 7)
 					if i != (ID{}) {
 						model[i] = 7
