@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"os"
+	"runtime"
 	"sync"
 	"time"
 	"unsafe"
@@ -39,25 +40,31 @@ func (b *bed) rest(d time.Duration) {
 		if left <= 0 {
 			return
 		}
-		n, err := pollRaw(b.fd, left)
+		n, err := b.poll(left)
 		if n > 0 {
 			var roused [8]byte
 			_, _ = unix.Read(b.fd, roused[:]) // nothing else reads it
 			return
 		}
-		if err != 0 && err != unix.EINTR {
+		if err != nil && err != unix.EINTR {
 			time.Sleep(left) // never seen, and must not become a busy loop
 			return
 		}
 	}
 }
 
-// pollRaw is poll(2) of one descriptor, behind the scheduler's back.
-func pollRaw(fd int, most time.Duration) (int, unix.Errno) {
-	list := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+// poll is poll(2), behind the scheduler's back where it has another processor for everybody else.
+func (b *bed) poll(most time.Duration) (n int, err error) {
+	list := []unix.PollFd{{Fd: int32(b.fd), Events: unix.POLLIN}}
 	ts := unix.NsecToTimespec(most.Nanoseconds())
-	n, _, err := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&list[0])), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
-	return int(n), err
+	if runtime.GOMAXPROCS(0) == 1 {
+		return unix.Ppoll(list, &ts, nil)
+	}
+	r, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&list[0])), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), nil
 }
 
 // rouse ends a rest, of now or the next. Any goroutine may call it, also when the engine is closed.

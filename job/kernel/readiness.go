@@ -12,7 +12,8 @@ import (
 const (
 	burst      = 5 * time.Millisecond
 	stormBurst = 10 * time.Millisecond
-	stormy     = 100 // events in a burst
+	stormy     = 100 // events in a burst; the storm is over …
+	calm       = 20  // … when there are fewer than this
 )
 
 // readiness says when a burst is to be drained. The first event after quiet is waited for on a thread of its own. In a
@@ -68,9 +69,7 @@ func (r *readiness) run() {
 
 // drained says that the socket was emptied of so many events, by whoever was told that it is ready.
 func (r *readiness) drained(events int) {
-	// Resting keeps one of Go's processors: another one is needed for everybody else.
-	r.storming = events >= stormy && runtime.GOMAXPROCS(0) > 1
-	if r.storming {
+	if r.storming = events >= stormy || r.storming && events >= calm; r.storming {
 		return
 	}
 	select {
