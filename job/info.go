@@ -41,7 +41,12 @@ func (t Text) MarshalJSON() ([]byte, error) {
 	if t == "" {
 		return []byte("null"), nil
 	}
-	return json.Marshal(string(t))
+	for i := range len(t) {
+		if c := t[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return json.Marshal(string(t))
+		}
+	}
+	return append(append(append(make([]byte, 0, len(t)+2), '"'), t...), '"'), nil // as nearly every text is
 }
 
 // Mark is a session that was opened inside a job: su, sudo, a second session of one connection.

@@ -96,7 +96,7 @@ func (f *forgetting) owns(in *job.Saved) bool {
 
 // findJobs lists the jobs that are the person's, the uids that they had, and then those jobs of others that name them.
 func (f *forgetting) findJobs(ctx context.Context) error {
-	for j, err := range f.s.EndedJobs(time.Time{}, time.Time{}, f.owns) {
+	for j, err := range f.s.EndedJobs(JobQuery{Want: f.owns}) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (f *forgetting) findJobs(ctx context.Context) error {
 			f.uids[j.UID] = true
 		}
 	}
-	for j, err := range f.s.EndedJobs(time.Time{}, time.Time{}, nil) {
+	for j, err := range f.s.EndedJobs(JobQuery{}) {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func BenchmarkHistory100k(b *testing.B) {
 			found := 0
 			for b.Loop() {
 				found = 0
-				for _, err := range s.EndedJobs(c.from, c.to, c.want) {
+				for _, err := range s.EndedJobs(JobQuery{From: c.from, To: c.to, Want: c.want}) {
 					must(b, err)
 					found++
 				}
@@ -104,7 +104,7 @@ func TestEndedWindow(t *testing.T) {
 			t.Errorf("%d to %d: %v", c.first, c.last, got)
 		}
 		got = nil
-		for j, err := range s.EndedJobs(c.from, c.to, even) {
+		for j, err := range s.EndedJobs(JobQuery{From: c.from, To: c.to, Want: even}) {
 			must(t, err)
 			got = append(got, int(j.Seq)-1)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -147,7 +148,7 @@ func (s *Store) jobValue(jid job.JID, f func(key, v []byte) error) error {
 // is no bound. An error tells of a job that could not be read; those after it follow.
 func (s *Store) Ended(from, to time.Time) iter.Seq2[job.Saved, error] {
 	return func(yield func(job.Saved, error) bool) {
-		for j, err := range s.EndedJobs(from, to, nil) {
+		for j, err := range s.EndedJobs(JobQuery{From: from, To: to}) {
 			if err != nil {
 				j = &job.Saved{}
 			}
@@ -158,18 +159,27 @@ func (s *Store) Ended(from, to time.Time) iter.Seq2[job.Saved, error] {
 	}
 }
 
-// EndedJobs gives those of Ended that are wanted: want is asked about each, and must not keep what it is given, of which only
-// this much is filled in: JID, Seq, User, UID, GID, Service, TTY, RHost, Started, Ended, Command, ExitStatus, CPU, MaxRSS,
-// PeakMemory, ReadBytes, WriteBytes, TotalProcesses, Tags, CPUUnattributed, Parted. With nil all are. Passing over a job costs a fraction of what
-// giving it does.
-func (s *Store) EndedJobs(from, to time.Time, want func(*job.Saved) bool) iter.Seq2[*job.Saved, error] {
+// JobQuery says which ended jobs are asked for: those that were there at some time from From on and before To (a zero time
+// is no bound), that are User's ("": anybody's), and that Want says yes to.
+type JobQuery struct {
+	From, To time.Time
+	User     string
+
+	// Want is asked about each; nil: all are wanted. It must not keep what it is given, of which only this much is filled in:
+	// JID, Seq, User, UID, GID, Service, TTY, RHost, Started, Ended, Command, ExitStatus, CPU, MaxRSS, PeakMemory, ReadBytes,
+	// WriteBytes, TotalProcesses, Tags, CPUUnattributed, Parted. Passing over a job costs a fraction of what giving it does.
+	Want func(*job.Saved) bool
+}
+
+// EndedJobs gives the ended jobs that are asked for, the newest end first. Errors are as with Ended.
+func (s *Store) EndedJobs(q JobQuery) iter.Seq2[*job.Saved, error] {
 	return func(yield func(*job.Saved, error) bool) {
-		w := window{started: math.MaxUint64, next: be64(math.MaxUint64), want: want}
-		if !from.IsZero() {
-			w.lowest = unixKey(from)
+		w := window{JobQuery: q, started: math.MaxUint64, next: be64(math.MaxUint64)}
+		if !q.From.IsZero() {
+			w.lowest = unixKey(q.From)
 		}
-		if !to.IsZero() {
-			w.started = unixKey(to)
+		if !q.To.IsZero() {
+			w.started = unixKey(q.To)
 		}
 		for !w.done {
 			if err := s.endedPage(&w); err != nil {
@@ -188,10 +198,8 @@ func (w *window) give(yield func(*job.Saved, error) bool) (more bool) {
 	heads := w.heads()
 	for i := range w.ends {
 		v := w.value(i)
-		if w.want != nil && w.look.decodeHead(heads[i]) == nil {
-			if w.look.Seq = w.look.JID.Seq(); !w.want(&w.look.Saved) {
-				continue
-			}
+		if len(heads) > 0 && heads[i] != "" && !w.wants(heads[i]) {
+			continue
 		}
 		j, err := decodeJob(w.jids[i][:], v)
 		if err == nil && v[0] == '{' && !w.wantOld(j) {
@@ -204,14 +212,28 @@ func (w *window) give(yield func(*job.Saved, error) bool) (more bool) {
 	return true
 }
 
-// wantOld is about a job of schema 1, which has no head.
-func (w *window) wantOld(j *job.Saved) bool {
-	return unixKey(j.Started) < w.started && (w.want == nil || w.want(j))
+// wants is about a job with a head. One that cannot be read is wanted: the error is given instead of it.
+func (w *window) wants(head string) bool {
+	if !strings.Contains(head, w.User) { // most of those that are others'
+		return false
+	}
+	if w.look.decodeHead(head) != nil {
+		return true
+	}
+	w.look.Seq = w.look.JID.Seq()
+	return w.wantsJob(&w.look.Saved)
 }
+
+func (w *window) wantsJob(j *job.Saved) bool {
+	return (w.User == "" || j.User == w.User) && (w.Want == nil || w.Want(j))
+}
+
+// wantOld is about a job of schema 1, which has no head.
+func (w *window) wantOld(j *job.Saved) bool { return unixKey(j.Started) < w.started && w.wantsJob(j) }
 
 // heads gives the heads of a page's jobs, parts of one text; where there is none, nothing.
 func (w *window) heads() []string {
-	if w.want == nil {
+	if w.Want == nil && w.User == "" {
 		return nil
 	}
 	w.text, w.headEnds = w.text[:0], w.headEnds[:0]
@@ -231,11 +253,11 @@ func (w *window) heads() []string {
 
 // window goes through the ended jobs, some at a time.
 type window struct {
+	JobQuery
 	lowest  uint64 // the lowest end
 	started uint64 // the first start that is out
 	next    []byte // every key below it is still to come
 	done    bool
-	want    func(*job.Saved) bool
 	look    keptJob
 
 	jids   [][8]byte

@@ -221,7 +221,7 @@ func TestSchema1(t *testing.T) {
 		t.Error(got, err)
 	}
 	n := 0
-	for range s.EndedJobs(time.Time{}, time.Time{}, func(in *job.Saved) bool { return in.JID == old.JID }) {
+	for range s.EndedJobs(JobQuery{User: old.User, Want: func(in *job.Saved) bool { return in.JID == old.JID }}) {
 		n++
 	}
 	if n != 1 {

@@ -61,6 +61,8 @@ func symbol(r rune) bool { return unicode.Is(unicode.So, r) && (r < 0x2500 || r 
 
 func cell(r rune) int {
 	switch {
+	case r < 0x300: // the first that does not take one
+		return 1
 	case unicode.In(r, unicode.Mn, unicode.Me):
 		return 0
 	case wide(r):

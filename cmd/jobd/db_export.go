@@ -112,7 +112,7 @@ func (e *exporter) jobs() error {
 			return err
 		}
 	}
-	for j, err := range e.s.EndedJobs(e.c.since, e.c.until, nil) {
+	for j, err := range e.s.EndedJobs(store.JobQuery{From: e.c.since, To: e.c.until}) {
 		if err == nil {
 			err = e.job(&j.Info)
 		}

@@ -155,7 +155,7 @@ func (a *accountant) addJobs(ctx context.Context) error {
 		a.sheet.Job(&s.Info, s.Parted)
 		return false
 	}
-	for s, err := range a.d.store.EndedJobs(a.req.Since, time.Time{}, count) {
+	for s, err := range a.d.store.EndedJobs(store.JobQuery{From: a.req.Since, User: a.req.User, Want: count}) {
 		if err != nil {
 			return unreadable(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/jobd-project/jobd/job/kernel"
 	"github.com/jobd-project/jobd/job/report"
 	"github.com/jobd-project/jobd/job/watch"
+	"github.com/jobd-project/jobd/store"
 )
 
 // glance is what the loop gives away of a job, so that /proc can be read without keeping the loop.
@@ -197,7 +198,8 @@ func (d *jobd) endedJobs(ctx context.Context, req control.Request, want func(*jo
 	fits := func(in *job.Info) bool {
 		return ctx.Err() == nil && !have[in.JID] && want(in) && top.Fits(in) // nobody waits: none is read any more
 	}
-	for s, err := range d.store.EndedJobs(req.Since, req.Until, func(s *job.Saved) bool { return fits(&s.Info) }) {
+	q := store.JobQuery{From: req.Since, To: req.Until, User: req.User, Want: func(s *job.Saved) bool { return fits(&s.Info) }}
+	for s, err := range d.store.EndedJobs(q) {
 		if err != nil {
 			return nil, unreadable(err)
 		}
