@@ -175,14 +175,11 @@ func BenchmarkFile(b *testing.B) {
 // blockBytes is how many bytes the blocks take, and those of them that are open.
 func blockBytes(b *testing.B, s *Store) (all, open int) {
 	err := s.view(func(tx *bolt.Tx) error {
-		p := tx.Bucket([]byte("proc"))
-		return p.ForEachBucket(func(k []byte) error {
-			return p.Bucket(k).Bucket([]byte("blocks")).ForEach(func(k, v []byte) error {
-				if all += len(v); isOpenKey(k) {
-					open += len(v)
-				}
-				return nil
-			})
+		return eachBlock(tx, func(_ string, k, v []byte) error {
+			if all += len(v); isOpenKey(k) {
+				open += len(v)
+			}
+			return nil
 		})
 	})
 	if err != nil {

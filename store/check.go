@@ -91,7 +91,7 @@ func (c *checking) contents() (err error) {
 	return c.s.view(func(tx *bolt.Tx) error {
 		c.structure(tx)
 		c.all = 0
-		if err := eachBlock(tx, func(string, dayBlocks, []byte, []byte) error { c.all++; return nil }); err != nil {
+		if err := eachBlock(tx, func(string, []byte, []byte) error { c.all++; return nil }); err != nil {
 			return err
 		}
 		c.days(tx)
@@ -122,20 +122,9 @@ func (s *Store) checkStructure() ([]string, error) {
 	return c.out.Problems, err
 }
 
-// eachBlock goes through the blocks of all days.
-func eachBlock(tx *bolt.Tx, each func(day string, d dayBlocks, key, v []byte) error) error {
-	return tx.Bucket([]byte("proc")).ForEachBucket(func(k []byte) error {
-		d, ok := readDay(tx, string(k))
-		if !ok {
-			return nil
-		}
-		return d.ForEach(func(key, v []byte) error { return each(string(k), d, key, v) })
-	})
-}
-
 func (c *checking) blocks(tx *bolt.Tx) error {
 	var dec decoder
-	return eachBlock(tx, func(day string, _ dayBlocks, key, v []byte) error {
+	return eachBlock(tx, func(day string, key, v []byte) error {
 		c.done++
 		c.tell(c.done, c.all)
 		recs, err := dec.decode(v)

@@ -11,7 +11,8 @@
 //	open                   JID -> job that is open
 //	jobs                   JID -> end in Unix ns of a job that has ended
 //	ended                  end in Unix ns, JID -> job that has ended
-//	proc/YYYY-MM-DD/blocks end in Unix ns, number -> block of process records that ended on that day (UTC)
+//	proc/YYYY-MM-DD/blocks end in Unix ns, number -> a bucket, in which the same key has the block: process records that ended
+//	                       on that day (UTC)
 //	moments                time in Unix ns, number -> mark of time
 //	parts                  time in Unix ns, JID -> part of a job's use
 //	dropped                number -> day that was dropped, being cleared

@@ -34,7 +34,7 @@ func (s *Store) Figures() (f Figures, err error) {
 		f.Bytes, f.Free = tx.Size(), s.freePages()*int64(s.db.Info().PageSize)
 		f.Schema, f.Created = int(m.schema), m.created
 		f.Jobs, f.Open = countKeys(tx, "jobs"), countKeys(tx, "open")
-		if err := f.days(tx.Bucket([]byte("proc"))); err != nil {
+		if err := f.days(tx); err != nil {
 			return err
 		}
 		return tx.ForEach(func(name []byte, b *bolt.Bucket) error {
@@ -53,24 +53,20 @@ func countKeys(tx *bolt.Tx, bucket string) int64 {
 	return int64(tx.Bucket([]byte(bucket)).Stats().KeyN)
 }
 
-func (f *Figures) days(proc *bolt.Bucket) error {
-	oldest := int64(math.MaxInt64)
-	err := proc.ForEachBucket(func(day []byte) error {
-		blocks := proc.Bucket(day).Bucket([]byte("blocks"))
-		if blocks == nil {
-			return nil
+func (f *Figures) days(tx *bolt.Tx) error {
+	oldest, last := int64(math.MaxInt64), ""
+	err := eachBlock(tx, func(day string, k, v []byte) error {
+		if day != last {
+			f.Days, last = f.Days+1, day
 		}
-		f.Days++
-		return blocks.ForEach(func(k, v []byte) error {
-			h, err := readHeader(v)
-			if err != nil {
-				return fmt.Errorf("block %x of %s: %w: %w", k, day, err, ErrCorrupt)
-			}
-			f.Records += int64(h.count)
-			f.BlockBytes += int64(len(v))
-			oldest = min(oldest, h.first)
-			return nil
-		})
+		h, err := readHeader(v)
+		if err != nil {
+			return fmt.Errorf("block %x of %s: %w: %w", k, day, err, ErrCorrupt)
+		}
+		f.Records += int64(h.count)
+		f.BlockBytes += int64(len(v))
+		oldest = min(oldest, h.first)
+		return nil
 	})
 	if f.Records > 0 {
 		f.Oldest = time.Unix(0, oldest).UTC()

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -248,7 +247,7 @@ func (f *forgetting) forgetBlock(dec *decoder, ref blockRef) error {
 		if !ok {
 			return nil // dropped meanwhile
 		}
-		recs, err := dec.decode(d.Get(ref.key))
+		recs, err := dec.decode(d.get(ref.key))
 		if err != nil {
 			return nil // the same
 		}
@@ -260,7 +259,7 @@ func (f *forgetting) forgetBlock(dec *decoder, ref blockRef) error {
 				n++
 			}
 		}
-		return d.Put(ref.key, f.enc.encode(all))
+		return d.put(ref.key, f.enc.encode(all))
 	})
 	f.records += n
 	return err
@@ -287,22 +286,4 @@ func forgetRecord(r *job.Record) {
 	if r.Used {
 		r.Usage.UID, r.Usage.GID, r.Usage.Comm = forgottenUID, forgottenUID, Forgotten
 	}
-}
-
-// allBlocks lists the blocks of all days.
-func (s *Store) allBlocks() (refs []blockRef, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		proc := tx.Bucket([]byte("proc"))
-		return proc.ForEachBucket(func(k []byte) error {
-			d, ok := readDay(tx, string(k))
-			if !ok {
-				return nil
-			}
-			return d.ForEach(func(key, _ []byte) error {
-				refs = append(refs, blockRef{string(k), bytes.Clone(key)})
-				return nil
-			})
-		})
-	})
-	return refs, err
 }

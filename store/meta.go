@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	schema = 2            // the version that this program writes; it reads 1 too
+	schema = 3            // the version that this program writes; it reads those before too
 	format = "jobd books" // tells our files from others that have a bucket meta
 )
 
@@ -144,7 +144,8 @@ func (s *Store) begin() error {
 	})
 }
 
-// upgrade makes what a file of schema 1 does not have. Its jobs stay as they are: they can be read.
+// upgrade makes what a file of schema 1 does not have. Its jobs stay as they are, and so do the blocks of schema 2: they can
+// be read.
 func upgrade(tx *bolt.Tx) error {
 	for _, name := range buckets(schema) {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {

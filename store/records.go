@@ -18,7 +18,7 @@ import (
 const (
 	blockSize  = 4096          // records in a settled block, up to half more or less
 	blockTexts = 4 << 20       // bytes of arguments and the like in a block, about
-	openLevels = 5             // open blocks of a day; see begin
+	openLevels = 5             // open blocks of a day
 	settleFrom = blockSize / 2 // a commit with as many settles them at once
 )
 
@@ -66,41 +66,12 @@ func inOrder(recs []*job.Record) {
 	}
 }
 
-// dayBlocks are the blocks of one day.
-type dayBlocks struct{ *bolt.Bucket }
-
-func openDay(tx *bolt.Tx, day string) (d dayBlocks, err error) {
-	b, err := tx.Bucket([]byte("proc")).CreateBucketIfNotExists([]byte(day))
-	if err != nil {
-		return d, err
-	}
-	if d.Bucket, err = b.CreateBucketIfNotExists([]byte("blocks")); err != nil {
-		return d, err
-	}
-	d.FillPercent = fillAppend
-	return d, nil
-}
-
-// readDay gives a day's blocks, false where there is none.
-func readDay(tx *bolt.Tx, day string) (d dayBlocks, ok bool) {
-	b := tx.Bucket([]byte("proc")).Bucket([]byte(day))
-	if b == nil {
-		return d, false
-	}
-	d.Bucket = b.Bucket([]byte("blocks"))
-	return d, d.Bucket != nil
-}
-
 // add puts records of the day, by end, into its blocks.
 func (d dayBlocks) add(enc *encoder, recs []*job.Record) error {
 	if len(recs) >= settleFrom {
 		return d.settle(enc, recs)
 	}
-	recs, err := d.begin(enc, recs)
 	for level, most := range openSizes() {
-		if err != nil || len(recs) == 0 {
-			return err
-		}
 		old, err := d.opened(level)
 		if err != nil {
 			return err
@@ -118,30 +89,14 @@ func (d dayBlocks) add(enc *encoder, recs []*job.Record) error {
 	return d.settle(enc, recs)
 }
 
-// begin has a record in every open block. They are never empty from then on: bbolt keeps small values beside each other
-// and away from the large ones, which it would otherwise write again with every commit, as long as no key is deleted and
-// there are five.
-func (d dayBlocks) begin(enc *encoder, recs []*job.Record) ([]*job.Record, error) {
-	for level := openLevels - 1; level >= 0 && len(recs) > 0; level-- {
-		if d.Get(openKey(level)) != nil {
-			continue
-		}
-		if err := d.reopen(enc, level, recs[:1]); err != nil {
-			return nil, err
-		}
-		recs = recs[1:]
-	}
-	return recs, nil
-}
-
 // reopen writes an open block anew.
 func (d dayBlocks) reopen(enc *encoder, level int, recs []*job.Record) error {
-	return d.Put(openKey(level), enc.encodeOpen(recs))
+	return d.put(openKey(level), enc.encodeOpen(recs))
 }
 
 // opened gives the records of an open block. One that cannot be read is put aside, among the settled.
 func (d dayBlocks) opened(level int) (recs []job.Record, err error) {
-	v := d.Get(openKey(level))
+	v := d.get(openKey(level))
 	if v == nil {
 		return nil, nil
 	}
@@ -152,10 +107,10 @@ func (d dayBlocks) opened(level int) (recs []job.Record, err error) {
 	v = bytes.Clone(v)
 	key, err := d.newKey(0)
 	if err == nil {
-		err = d.Put(key, v)
+		err = d.put(key, v)
 	}
 	if err == nil {
-		err = d.Delete(openKey(level))
+		err = d.delete(openKey(level))
 	}
 	return nil, err
 }
@@ -186,7 +141,7 @@ func (d dayBlocks) settle(enc *encoder, recs []*job.Record) error {
 		if err != nil {
 			return err
 		}
-		if err := d.Put(key, enc.encode(recs[:n])); err != nil {
+		if err := d.put(key, enc.encode(recs[:n])); err != nil {
 			return err
 		}
 		recs = recs[n:]
@@ -207,11 +162,6 @@ func light(recs []*job.Record) int {
 		}
 	}
 	return len(recs)
-}
-
-func (d dayBlocks) newKey(end int64) ([]byte, error) {
-	seq, err := d.NextSequence()
-	return append(be64(uint64(max(end, 0))), be64(seq)...), err
 }
 
 // settleAll settles what is in open blocks, of all days: no record that is in the books now will move to another block.
@@ -235,7 +185,7 @@ func (d dayBlocks) settleOpen(enc *encoder) error {
 	for level := range openLevels {
 		old, err := d.opened(level)
 		if err == nil {
-			err = d.Delete(openKey(level))
+			err = d.delete(openKey(level))
 		}
 		if err != nil {
 			return err
@@ -264,7 +214,7 @@ func (s *Store) block(dec *decoder, ref blockRef) (recs []job.Record, err error)
 		if !ok {
 			return nil
 		}
-		v := d.Get(ref.key)
+		v := d.get(ref.key)
 		if v == nil {
 			return nil
 		}

@@ -42,11 +42,7 @@ func TestBlocks(t *testing.T) {
 func blockCount(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	err := s.view(func(tx *bolt.Tx) error {
-		p := tx.Bucket([]byte("proc"))
-		return p.ForEachBucket(func(k []byte) error {
-			n += p.Bucket(k).Bucket([]byte("blocks")).Stats().KeyN
-			return nil
-		})
+		return eachBlock(tx, func(string, []byte, []byte) error { n++; return nil })
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,14 +64,14 @@ func TestDamagedBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	edit(t, path, func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte("proc")).Bucket([]byte("2026-03-05")).Bucket([]byte("blocks"))
+		d, _ := readDay(tx, "2026-03-05")
 		for level := range openLevels { // where 100 records are
-			v := bytes.Clone(b.Get(openKey(level)))
+			v := bytes.Clone(d.get(openKey(level)))
 			if v == nil {
 				continue
 			}
 			v[len(v)/2] ^= 1
-			if err := b.Put(openKey(level), v); err != nil {
+			if err := d.put(openKey(level), v); err != nil {
 				return err
 			}
 		}

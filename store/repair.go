@@ -180,7 +180,7 @@ func (r *repairing) finish() error {
 			r.out.Moments--
 		}
 		r.out.Blocks, r.out.Records = 0, 0
-		return eachBlock(tx, func(_ string, _ dayBlocks, _, v []byte) error {
+		return eachBlock(tx, func(_ string, _, v []byte) error {
 			h, err := readHeader(v)
 			r.out.Blocks++
 			r.out.Records += int64(h.count)
@@ -320,16 +320,16 @@ func (r *repairing) takeBlock(path []string, key, value []byte) {
 		r.err = err
 		return
 	}
-	if d.Get(key) != nil {
+	if d.get(key) != nil {
 		return
 	}
 	r.held += len(value)
-	if seq := binary.BigEndian.Uint64(key[8:]); seq > d.Sequence() {
-		if r.err = d.SetSequence(seq); r.err != nil {
+	if seq := binary.BigEndian.Uint64(key[8:]); seq > d.b.Sequence() {
+		if r.err = d.b.SetSequence(seq); r.err != nil {
 			return
 		}
 	}
-	r.err = d.Put(bytes.Clone(key), bytes.Clone(value))
+	r.err = d.put(bytes.Clone(key), bytes.Clone(value))
 }
 
 func (r *repairing) takeOpen(day string, value []byte) {
@@ -398,7 +398,7 @@ func (r *repairing) missing() map[string][]*job.Record {
 	if len(found) == 0 {
 		return nil
 	}
-	_ = eachBlock(r.tx, func(_ string, _ dayBlocks, _, v []byte) error {
+	_ = eachBlock(r.tx, func(_ string, _, v []byte) error {
 		recs, _ := r.dec.decode(v)
 		for i := range recs {
 			delete(found, exitOf(&recs[i]))

@@ -32,21 +32,24 @@ func TestCheckFinds(t *testing.T) {
 		k, _ := p.Cursor().First()
 		return p.Bucket(k)
 	}
+	firstDay := func(tx *bolt.Tx) dayBlocks { return dayBlocks{first(tx).Bucket([]byte("blocks"))} }
 	for _, c := range []struct {
 		name string
 		edit func(*bolt.Tx) error
 		want string
 	}{
-		{"block", func(tx *bolt.Tx) error { return flipped(first(tx).Bucket([]byte("blocks"))) }, "block"},
+		{"block", func(tx *bolt.Tx) error {
+			return firstDay(tx).changeFirst(func(v []byte) []byte { v[len(v)-1] ^= 1; return v })
+		}, "block"},
 		{"job", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("ended"))) }, "cannot read job"},
 		{"open job", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("open"))) }, "cannot read job"},
 		{"moment", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("moments"))) }, "cannot read moment"},
 		{"part", func(tx *bolt.Tx) error { return flipped(tx.Bucket([]byte("parts"))) }, "cannot read part"},
 		{"block of other jobs", func(tx *bolt.Tx) error {
-			return reheaded(first(tx).Bucket([]byte("blocks")), func(h *header) { h.low++ })
+			return firstDay(tx).changeFirst(reheaded(func(h *header) { h.low++ }))
 		}, "is said to have jobs from"},
 		{"block of other times", func(tx *bolt.Tx) error {
-			return reheaded(first(tx).Bucket([]byte("blocks")), func(h *header) { h.last-- })
+			return firstDay(tx).changeFirst(reheaded(func(h *header) { h.last-- }))
 		}, "is said to have ends from"},
 		{"day without blocks", func(tx *bolt.Tx) error { return first(tx).DeleteBucket([]byte("blocks")) }, "has no bucket of blocks"},
 		{"ended misses one", func(tx *bolt.Tx) error {
@@ -91,20 +94,22 @@ func TestCheckFinds(t *testing.T) {
 }
 
 // reheaded has a bucket's first block say something else of itself.
-func reheaded(b *bolt.Bucket, change func(*header)) error {
-	k, v := b.Cursor().First()
-	h, err := readHeader(v)
-	if err != nil {
-		return err
+// reheaded gives a block that says something else of itself.
+func reheaded(change func(*header)) func([]byte) []byte {
+	return func(v []byte) []byte {
+		h, err := readHeader(v)
+		if err != nil {
+			panic(err)
+		}
+		change(&h)
+		w := binary.AppendUvarint(bytes.Clone(v[:sumEnd]), uint64(h.count))
+		w = binary.AppendUvarint(w, uint64(h.low))
+		w = binary.AppendUvarint(w, uint64(h.high-h.low))
+		w = binary.AppendVarint(w, h.first)
+		w = append(binary.AppendUvarint(w, uint64(h.last-h.first)), h.body...)
+		binary.BigEndian.PutUint32(w[1:], checksum(w))
+		return w
 	}
-	change(&h)
-	w := binary.AppendUvarint(bytes.Clone(v[:sumEnd]), uint64(h.count))
-	w = binary.AppendUvarint(w, uint64(h.low))
-	w = binary.AppendUvarint(w, uint64(h.high-h.low))
-	w = binary.AppendVarint(w, h.first)
-	w = append(binary.AppendUvarint(w, uint64(h.last-h.first)), h.body...)
-	binary.BigEndian.PutUint32(w[1:], checksum(w))
-	return b.Put(bytes.Clone(k), w)
 }
 
 func repaired(t testing.TB, path string) (contents, Repaired) {

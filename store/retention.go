@@ -190,11 +190,18 @@ func deleteSome(b *bolt.Bucket, below []byte, most int) (left bool, err error) {
 	}
 	left = k != nil && bytes.Compare(k, below) < 0
 	for _, k := range keys { // deleting while a cursor is on its way would pass over some
-		if err := b.Delete(k); err != nil {
+		if err := deleteEntry(b, k); err != nil {
 			return left, err
 		}
 	}
 	return left, nil
+}
+
+func deleteEntry(b *bolt.Bucket, key []byte) error {
+	if b.Bucket(key) != nil {
+		return b.DeleteBucket(key)
+	}
+	return b.Delete(key)
 }
 
 func deleteBelow(tx *bolt.Tx, bucket string, cut uint64) error {

@@ -172,17 +172,17 @@ func (c *scan) day(day string) bool {
 // list gives the blocks in which there may be records that are asked for, newest first: the open ones, then the settled.
 func (c *scan) list(d dayBlocks) (out []found) {
 	for level := range openLevels {
-		if v := d.Get(openKey(level)); v != nil && c.mayHold(v) {
+		if v := d.get(openKey(level)); v != nil && c.mayHold(v) {
 			out = append(out, found{openKey(level), bytes.Clone(v)})
 		}
 	}
 	open := len(out)
-	cur := d.Cursor()
-	for k, v := cur.First(); k != nil; k, v = cur.Next() {
+	_ = d.each(func(k, v []byte) error {
 		if !isOpenKey(k) && c.mayHold(v) {
 			out = append(out, found{key: bytes.Clone(k)})
 		}
-	}
+		return nil
+	})
 	slices.Reverse(out[open:])
 	return out
 }
@@ -221,7 +221,7 @@ func (c *scan) take(ref blockRef, v []byte) (here bool, err error) {
 	}
 	err = c.s.view(func(tx *bolt.Tx) error {
 		if d, ok := readDay(tx, ref.day); ok {
-			if v := d.Get(ref.key); v != nil {
+			if v := d.get(ref.key); v != nil {
 				here, err = c.unpack(ref, v)
 			}
 		}
