@@ -46,11 +46,12 @@ func (*Record) effect() {}
 
 // record is what is known of a member that has gone; used is what it used as one.
 func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
-	r := t.newRecord()
-	r.JID, r.PID, r.End = m.job.JID, m.id.PID, t.at(e.Mono).UnixNano()
-	r.Status, r.Exited, r.Forked, r.Estimated = e.Value, e.Valid, m.born && m.execs == 0, m.guessed || e.Inferred
-	r.Earlier = m.earlier
-	r.Exe, r.Execs = m.exe(e.Mono), m.executed(e.Mono, r.End)
+	r, end := t.newRecord(), t.at(e.Mono).UnixNano()
+	*r = Record{
+		JID: m.job.JID, PID: m.id.PID, End: end, Status: e.Value, Exited: e.Valid,
+		Forked: m.born && m.execs == 0, Estimated: m.guessed || e.Inferred,
+		Exe: m.exe(e.Mono), Execs: m.executed(e.Mono, end), Earlier: m.earlier,
+	}
 	if used != nil {
 		r.Used, r.Usage = true, *used
 	}
@@ -63,6 +64,7 @@ func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	return r
 }
 
+// newRecord gives one that holds something else still.
 func (t *Table) newRecord() *Record {
 	last := len(t.records) - 1
 	if last < 0 {
@@ -77,7 +79,7 @@ func (t *Table) newRecord() *Record {
 func (t *Table) reuse(effects []Effect) {
 	for _, e := range effects {
 		if r, ok := e.(*Record); ok && len(t.records) < spareMost {
-			*r = Record{} // lets go of what it points to
+			r.Exe, r.Execs, r.Earlier, r.Usage.Comm = "", nil, nil, "" // lets go of what it points to
 			t.records = append(t.records, r)
 		}
 	}

@@ -69,7 +69,11 @@ func signal(c chan struct{}) {
 
 func (q *queue) putRecord(r *job.Record) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.addRecord(r)
+	q.mu.Unlock()
+}
+
+func (q *queue) addRecord(r *job.Record) {
 	if q.closed || len(q.records)+len(q.taken) >= q.maxRecords {
 		q.lose(lost{records: 1})
 		return
@@ -102,7 +106,7 @@ const spareBlock = 64
 // reuse takes back records that nobody looks at any more, as many as one commit is about.
 func (q *queue) reuse(recs []*job.Record) {
 	for _, r := range recs[:min(len(recs), max(q.batch-len(q.spare), 0))] {
-		*r = job.Record{} // lets go of what it points to
+		r.Exe, r.Execs, r.Earlier, r.Usage.Comm = "", nil, nil, "" // lets go of what it points to
 		q.spare = append(q.spare, r)
 	}
 }

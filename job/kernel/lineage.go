@@ -144,29 +144,25 @@ func (l *lineage) exec(tgid int32) *proc {
 	return p
 }
 
-// exit takes one task off the books. It gives the process it belonged to, nil when unknown, and whether that was its
-// last task: a first thread's exit is not the process's.
-func (l *lineage) exit(tgid, tid int32) (p *proc, gone bool) {
-	p = l.owner(tgid, tid)
-	if p == nil {
-		return nil, false
-	}
-	i := slices.Index(p.tids, tid)
+// exit takes one task off the books of the process that owner gives. gone: that was its last; a first thread's exit is not
+// the process's.
+func (l *lineage) exit(p *proc, tid int32) (gone bool) {
+	i, first := slices.Index(p.tids, tid), tid == p.id.PID
 	switch {
-	case i < 0 && tid != tgid, tid == tgid && p.late > 0:
+	case i < 0 && !first, first && p.late > 0:
 		p.late = max(p.late-1, 0) // one of those that an exec overtook
-		return p, false
+		return false
 	case p.tids == nil:
-		return p, true
+		return true
 	case i >= 0:
 		p.tids = slices.Delete(p.tids, i, i+1)
 	}
-	return p, len(p.tids) == 0
+	return len(p.tids) == 0
 }
 
 // owner finds whose task exits: the oldest ghost of the pid that has it, else the living process.
 func (l *lineage) owner(tgid, tid int32) *proc {
-	for _, g := range l.ghosts[tgid] {
+	for _, g := range l.ghosts[tgid] { // hardly ever any
 		if g.tids == nil && tid == tgid || slices.Contains(g.tids, tid) {
 			return g
 		}

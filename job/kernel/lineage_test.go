@@ -21,7 +21,7 @@ func play(l *lineage, events ...[3]int32) (gone []watch.ID) {
 		case exec:
 			l.exec(e[1])
 		case exit:
-			if p, last := l.exit(e[1], e[2]); last {
+			if p := l.owner(e[1], e[2]); p != nil && l.exit(p, e[2]) {
 				gone = append(gone, p.id)
 				l.remove(p)
 			}

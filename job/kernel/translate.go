@@ -212,13 +212,12 @@ func (c *Connector) exit(ev *procEvent, emit Emit) {
 		c.record(tid, false)
 		return
 	}
-	owner := c.lin.owner(tgid, tid)
-	wanted := owner != nil && (owner.label != 0 || owner.undecided)
-	c.account(owner, tid, wanted)
-	p, gone := c.lin.exit(tgid, tid)
+	p := c.lin.owner(tgid, tid)
+	c.account(p, tid, p != nil && (p.label != 0 || p.undecided))
 	if p == nil {
 		return
 	}
+	gone := c.lin.exit(p, tid)
 	e := c.event(watch.Exit, p, tid, ev.time)
 	e.Value, e.Valid = status, true
 	c.emit(e, emit)
