@@ -140,14 +140,11 @@ type salvaged struct {
 	moment *job.Moment
 }
 
-// How much of a file is gone through while logins wait, and how far a sequence number found in it is from those given since
-// it was written.
-const (
-	salvageMost = 1 << 30
-	salvageGap  = 100_000
-)
+// salvageGap is how far a sequence number found in a damaged file may be from those given since it was written.
+const salvageGap = 100_000
 
-// salvage reads what it can, in the tree and, where that is broken, in all of a file that isn't too large.
+// salvage reads what it can: of a large file the little that it needs, as far as the tree leads there; of others all that
+// the tree leads to and, where that is broken, what it does not.
 func salvage(path string, o Options) salvaged {
 	out := salvaged{open: make(map[job.JID]*job.Saved), ended: make(map[job.JID]bool)}
 	f, err := os.Open(path)
@@ -162,11 +159,13 @@ func salvage(path string, o Options) salvaged {
 	whole := true
 	each := func(path []string, key, value []byte) { out.look(o.BootID, path, key, value) }
 	w := newPageFile(f, st.Size()).walker(each, func(error) { whole = false })
-	if st.Size() <= salvageMost {
-		w.tree()
-		if !whole || out.hid == 0 {
-			w.orphans(nil)
-		}
+	large := st.Size() > o.salvageMost
+	if large {
+		w.only = []string{"meta", "open"}
+	}
+	w.tree()
+	if !large && (!whole || out.hid == 0) {
+		w.orphans(nil)
 	}
 	for jid := range out.ended {
 		delete(out.open, jid)

@@ -63,6 +63,11 @@ func wellKept(t testing.TB, s *Store) Checked {
 // TestSetAsideKeepsIdentity: the host id and the sequence go on, the open jobs of this boot are still known, and nothing
 // that was set aside before is overwritten.
 func TestSetAsideKeepsIdentity(t *testing.T) {
+	t.Run("small", func(t *testing.T) { setAsideKeepsIdentity(t, 0) })
+	t.Run("large", func(t *testing.T) { setAsideKeepsIdentity(t, 1) })
+}
+
+func setAsideKeepsIdentity(t *testing.T, salvageMost int64) {
 	path := filepath.Join(t.TempDir(), "jobd.db")
 	s := opened(t, path, Options{BootID: "boot-1"})
 	hid := s.HID()
@@ -81,7 +86,7 @@ func TestSetAsideKeepsIdentity(t *testing.T) {
 	must(t, s.Close())
 	for i := range 3 {
 		edit(t, path, deleteBucket("ended"))
-		s := opened(t, path, Options{BootID: "boot-1"})
+		s := opened(t, path, Options{BootID: "boot-1", salvageMost: salvageMost})
 		if s.SetAside() == nil || s.HID() != hid {
 			t.Fatalf("hid %#x, want %#x; %+v", s.HID(), hid, s.SetAside())
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -107,6 +108,9 @@ func (s *Store) copyTo(ctx context.Context, tmp string, old os.FileInfo, tell fu
 		return 0, err
 	}
 	if err := sameOwner(tmp, old); err != nil {
+		return 0, err
+	}
+	if err := os.Chtimes(tmp, time.Time{}, old.ModTime()); err != nil { // since when jobd has not been running
 		return 0, err
 	}
 	st, err := os.Stat(tmp)

@@ -136,3 +136,12 @@ func firstSequence(now time.Time) uint32 {
 	}
 	return uint32(s)
 }
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return access(err)
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -36,7 +36,8 @@ type Options struct {
 
 	Log *slog.Logger // nil: nothing is logged
 
-	free func(dir string) (int64, error) // what is free there, bytes
+	free        func(dir string) (int64, error) // what is free there, bytes
+	salvageMost int64                           // of a damaged file up to this size all is gone through while logins wait; 1 GiB
 }
 
 // What Options means by default.
@@ -72,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.free == nil {
 		o.free = freeBytes
+	}
+	if o.salvageMost == 0 {
+		o.salvageMost = 1 << 30
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

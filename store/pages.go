@@ -189,6 +189,7 @@ type walker struct {
 	each func(path []string, key, value []byte)
 	bad  func(error)
 	tick func(pages int) // may be nil
+	only []string        // the buckets that are gone into; nil: all
 	path []string
 }
 
@@ -262,6 +263,9 @@ func (w *walker) elements(p page, where string, depth int, follow bool) {
 		}
 		if len(e.value) < bucketSize || depth > depthMost {
 			w.bad(fmt.Errorf("%s: bucket %q: %w", where, e.key, errPage))
+			continue
+		}
+		if len(w.path) == 0 && w.only != nil && !slices.Contains(w.only, string(e.key)) {
 			continue
 		}
 		w.path = append(w.path, string(e.key))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -84,7 +85,10 @@ func (r *repairing) run(path, to string) (err error) {
 	if err := sameOwner(tmp, st); err != nil {
 		return errors.Join(err, removeIfThere(tmp))
 	}
-	return os.Rename(tmp, to)
+	if err := errors.Join(os.Chtimes(tmp, time.Time{}, st.ModTime()), os.Rename(tmp, to)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
 }
 
 // lookAhead finds the host id and the sequence numbers before anything is written.

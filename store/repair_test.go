@@ -330,3 +330,25 @@ func leafPage(flags uint32, key, value string) []byte {
 	ne.PutUint32(e[12:], uint32(len(value)))
 	return append(append(b, key...), value...)
 }
+
+// TestTimeIsKept: since when jobd has not been running is what the file's time says, whatever was done to it meanwhile.
+func TestTimeIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobd.db")
+	s := opened(t, path, Options{})
+	s.PutRecord(load(1)[0])
+	must(t, s.Close())
+	must(t, os.Chtimes(path, time.Time{}, day0))
+	looked := func(path string) {
+		t.Helper()
+		st, err := os.Stat(path)
+		if must(t, err); !st.ModTime().Equal(day0) {
+			t.Errorf("the file is of %v, want %v", st.ModTime(), day0)
+		}
+	}
+	_, _, err := Compact(t.Context(), path, nil)
+	must(t, err)
+	looked(path)
+	_, err = Repair(t.Context(), path, path+".repaired", Options{Now: day0}, nil)
+	must(t, err)
+	looked(path + ".repaired")
+}

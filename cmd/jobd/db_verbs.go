@@ -298,7 +298,8 @@ func uidOf(name string) *uint32 {
 }
 
 func (c *dbCommand) ownForget(req control.Request) (ans control.ForgetAnswer, err error) {
-	if _, err := os.Stat(c.path()); err != nil { // it would be made
+	st, err := os.Stat(c.path())
+	if err != nil { // it would be made
 		return ans, fmt.Errorf("cannot forget: %w", err)
 	}
 	own, err := c.own() // what is damaged is not set aside here, but refused
@@ -312,7 +313,9 @@ func (c *dbCommand) ownForget(req control.Request) (ans control.ForgetAnswer, er
 	if err != nil {
 		return ans, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { // the time says since when jobd has not been running
+		err = errors.Join(err, s.Close(), os.Chtimes(c.path(), time.Time{}, st.ModTime()))
+	}()
 	bar := c.bar("forget")
 	defer bar.end()
 	ans.Jobs, ans.Records, err = s.Forget(c.ctx, store.Person{User: req.User, UID: req.UID}, bar.tell)
