@@ -59,6 +59,24 @@ func newFile(name string, force bool, write func(*os.File) error) (err error) {
 	return syncDir(filepath.Dir(name))
 }
 
+// roomLeft is what has to be free beside a copy of the books, as keep.free_mib has it if nobody sets it: it would be a pity if
+// looking at the books halted them.
+const roomLeft = 256 << 20
+
+// roomFor looks whether a copy of so many bytes has room in a directory.
+func roomFor(dir string, size int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("cannot look for room for a copy of the books: %w", &fs.PathError{Op: "statfs", Path: dir, Err: err})
+	}
+	free := int64(st.Bavail) * int64(st.Bsize)
+	if need := size + roomLeft; free < need {
+		return fmt.Errorf("cannot make a copy of the books: %d MiB are free in %s and %d are needed; make room, or stop jobd, whose own file is read then",
+			free>>20, dir, need>>20)
+	}
+	return nil
+}
+
 func syncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {

@@ -260,6 +260,19 @@ func TestDBOnline(t *testing.T) {
 	}
 }
 
+// TestRoomForACopy: looking at the books does not halt them for lack of room.
+func TestRoomForACopy(t *testing.T) {
+	if err := roomFor(t.TempDir(), 0); err != nil {
+		t.Skip("there is no room here at all: ", err)
+	}
+	if err := roomFor(t.TempDir(), 1<<60); err == nil || !strings.Contains(err.Error(), "make room") {
+		t.Errorf("an exbibyte has room: %v", err)
+	}
+	if err := roomFor("/nowhere", 1); err == nil {
+		t.Error("there is room nowhere")
+	}
+}
+
 func TestProgressLine(t *testing.T) {
 	for _, c := range []struct {
 		done, all int64
