@@ -70,19 +70,29 @@ func (t *Table) Create(r Request) (Info, error) {
 	if r.Proc == (watch.ID{}) {
 		return e.view(), nil
 	}
+	known := 0
 	if old != nil {
+		known = old.entrants
 		if err := t.leave(r.Proc, r.Placement.Before); err != nil {
 			return Info{}, err
 		}
 	}
-	if err := t.subscribe(r.Proc, e, false, r.Placement.Before); err != nil {
+	if err := t.subscribe(r.Proc, e, false, Entrant{Before: r.Placement.Before}); err != nil {
 		t.endIfEmpty(e, EndLost)
 		return Info{}, err
 	}
 	if old != nil {
-		t.endIfEmpty(old, EndDetached)
+		t.hasLeft(old, known)
 	}
 	return e.view(), nil
+}
+
+// hasLeft looks after a job that a process was taken out of, which had so many entrants before. It must not claim that
+// process after a restart.
+func (t *Table) hasLeft(e *entry, entrants int) {
+	if !t.endIfEmpty(e, EndDetached) && e.entrants < entrants {
+		t.save(e)
+	}
 }
 
 func (e *entry) hangBelow(parent *entry) {
@@ -152,8 +162,9 @@ func (t *Table) Former(id watch.ID) (JID, bool) {
 	return *m.job.ParentJID, true
 }
 
-// Attach puts a process that is in no job into one; what it had used before is not the job's. Where it is in that job already, nothing happens.
-func (t *Table) Attach(id watch.ID, jid JID, before Spent) error {
+// Attach puts a process that is in no job into one. Where it is in that job already, nothing happens. Call Save when all that
+// are to be put into it have been; the same goes for Adopt and Move.
+func (t *Table) Attach(id watch.ID, jid JID, as Entrant) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -164,11 +175,11 @@ func (t *Table) Attach(id watch.ID, jid JID, before Spent) error {
 		}
 		return fmt.Errorf("process %d is in job %d: %w", id.PID, m.job.Seq, ErrOtherJob)
 	}
-	return t.subscribe(id, e, false, before)
+	return t.subscribe(id, e, false, as)
 }
 
 // Adopt is Attach for a process that a witness or a scan found to belong to the job: it was not seen joining.
-func (t *Table) Adopt(id watch.ID, jid JID, before Spent) error {
+func (t *Table) Adopt(id watch.ID, jid JID, as Entrant) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -176,12 +187,12 @@ func (t *Table) Adopt(id watch.ID, jid JID, before Spent) error {
 	if m := t.member(id); m != nil {
 		return ErrMember
 	}
-	return t.subscribe(id, e, true, before)
+	return t.subscribe(id, e, true, as)
 }
 
 // Move takes a process from its job into another; the old one ends when it is empty then. What it has spent so far stays
 // with the old one.
-func (t *Table) Move(id watch.ID, jid JID, spent Spent) error {
+func (t *Table) Move(id watch.ID, jid JID, as Entrant) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err
@@ -193,13 +204,14 @@ func (t *Table) Move(id watch.ID, jid JID, spent Spent) error {
 	case e:
 		return nil
 	}
-	if err := t.leave(id, spent); err != nil {
+	known := from.entrants
+	if err := t.leave(id, as.Before); err != nil {
 		return err
 	}
-	if err := t.subscribe(id, e, false, spent); err != nil {
+	if err := t.subscribe(id, e, false, as); err != nil {
 		return err
 	}
-	t.endIfEmpty(from, EndDetached)
+	t.hasLeft(from, known)
 	return nil
 }
 
@@ -335,7 +347,7 @@ func (t *Table) SetPlacement(jid JID, p Placement, in func(*Info)) error {
 }
 
 // Restore puts a job back into the table that was open when jobd last wrote it down, with the members that were found
-// alive, and the records of those that have left since. poe is the zero ID when it is gone. Without members the job is
+// alive, and the records of those that have left since. Entrants has to have living ones only. poe is the zero ID when it is gone. Without members the job is
 // closed: since when is unknown.
 func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since, unended []*Record) error {
 	if t.jobs[s.JID] != nil {
@@ -359,12 +371,17 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since, unende
 		e.ended(t, EndBoot)
 		return nil
 	}
+	entrants := make(map[int32]Entrant)
+	for _, in := range s.Entrants {
+		entrants[in.PID] = in
+	}
+	e.Entrants = nil // they are members now
 	for _, id := range members {
-		before := Spent{}
+		as := entrants[id.PID]
 		if id == poe {
-			before = s.Placement.Before
+			as = Entrant{Before: s.Placement.Before}
 		}
-		if err := t.subscribe(id, e, true, before); err != nil {
+		if err := t.subscribe(id, e, true, as); err != nil {
 			return err
 		}
 	}

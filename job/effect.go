@@ -43,10 +43,17 @@ type Known struct {
 	Start uint64 `json:"start"` // field 22 of /proc/PID/stat, clock ticks since boot
 }
 
+// Entrant is a member that was put into its job, and not born there. What is not known of it is zero.
+type Entrant struct {
+	Known
+	Before Spent `json:"before,omitzero"` // what it had used by then: that is not the job's
+}
+
 // Saved is an open job as it is kept on disk.
 type Saved struct {
 	Info
 	Placement Placement `json:"placement"`
-	AsOf      int64     `json:"as_of"`            // Unix ns: records of members that ended later are not in the figures
-	Parted    int64     `json:"parted,omitempty"` // ns of CPU that is in Parts already
+	Entrants  []Entrant `json:"entrants,omitempty"` // members, the POE aside: with them a restart knows what no witness tells
+	AsOf      int64     `json:"as_of"`              // Unix ns: records of members that ended later are not in the figures
+	Parted    int64     `json:"parted,omitempty"`   // ns of CPU that is in Parts already
 }

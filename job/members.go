@@ -1,6 +1,9 @@
 package job
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/jobd-project/jobd/job/pnotify"
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -27,6 +30,9 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 	defer t.keepMember(m)
 	j := m.job
 	j.members.Delete(m.id)
+	if m.start != 0 {
+		j.entrants--
+	}
 	t.balance.Departed++
 	if m.id == j.poe {
 		j.poeGone = true
@@ -89,13 +95,16 @@ func (t *Table) join(s *pnotify.Subscriber, parent *member, mono int64, inferred
 }
 
 // subscribe puts a process that was in no job into j, on request (attached) or by a witness (adopted).
-func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) error {
+func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, as Entrant) error {
 	s, err := t.notify.Subscribe(id, Subscriber, nil)
 	if err != nil {
 		return err
 	}
 	m := t.newMember()
-	*m = member{id: id, job: j, since: t.mono, guessed: adopted, before: before, ran: t.found(id)}
+	*m = member{id: id, job: j, since: t.mono, guessed: adopted, before: as.Before, start: as.Start, ran: t.found(id)}
+	if m.start != 0 {
+		j.entrants++
+	}
 	s.Data = m
 	j.members.Set(id, m)
 	j.TotalProcesses++
@@ -107,6 +116,23 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, before Spent) err
 	}
 	t.emit(Joined{JID: j.JID, ID: id})
 	return nil
+}
+
+// entrantsMost bounds how many entrants of a job are kept on disk.
+const entrantsMost = 4096
+
+func (e *entry) listEntrants() []Entrant {
+	if e.entrants == 0 {
+		return nil
+	}
+	var out []Entrant
+	for id, m := range e.members.All() {
+		if m.start != 0 && len(out) < entrantsMost {
+			out = append(out, Entrant{Known{id.PID, m.start}, m.before})
+		}
+	}
+	slices.SortFunc(out, func(a, b Entrant) int { return cmp.Compare(a.PID, b.PID) })
+	return out
 }
 
 // spareMost is how many members are kept for reuse: a storm has few alive at a time.

@@ -134,7 +134,7 @@ func TestTableAgainstModel(t *testing.T) {
 			},
 			"attach": func(rt *rapid.T) {
 				p, j := proc(rt), someJob(rt)
-				err := w.table.Attach(w.id(p), j, Spent{})
+				err := w.table.Attach(w.id(p), j, Entrant{})
 				switch {
 				case !m.jobs[j]:
 					expect(rt, err, ErrNoJob)
@@ -150,7 +150,7 @@ func TestTableAgainstModel(t *testing.T) {
 			},
 			"move": func(rt *rapid.T) {
 				p, j := proc(rt), someJob(rt)
-				err := w.table.Move(w.id(p), j, Spent{})
+				err := w.table.Move(w.id(p), j, Entrant{})
 				switch {
 				case !m.jobs[j]:
 					expect(rt, err, ErrNoJob)

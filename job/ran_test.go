@@ -165,9 +165,9 @@ func TestProgramOfWhoJoins(t *testing.T) {
 		return &watch.Program{Exe: fmt.Sprint("/", id.PID), Read: s.now}
 	}
 	jid := s.table.Find(s.id(1))
-	s.must(s.table.Attach(s.id(7), jid, Spent{}))
-	s.must(s.table.Adopt(s.id(8), jid, Spent{}))
-	s.must(s.table.Adopt(s.id(9), jid, Spent{}))
+	s.must(s.table.Attach(s.id(7), jid, Entrant{}))
+	s.must(s.table.Adopt(s.id(8), jid, Entrant{}))
+	s.must(s.table.Adopt(s.id(9), jid, Entrant{}))
 	s.must(s.fork(1, 10, true)) // not seen being forked
 	s.must(s.fork(8, 11, false))
 	s.pass(ms)

@@ -145,11 +145,11 @@ func (w *world) carry(t *testing.T, l line) (err error) {
 		}
 		return nil
 	case "attach":
-		return w.table.Attach(w.id(l.args[0]), l.jid(), Spent{CPU: l.number("before")})
+		return w.table.Attach(w.id(l.args[0]), l.jid(), Entrant{Before: Spent{CPU: l.number("before")}})
 	case "adopt":
-		return w.table.Adopt(w.id(l.args[0]), l.jid(), Spent{})
+		return w.table.Adopt(w.id(l.args[0]), l.jid(), Entrant{})
 	case "move":
-		return w.table.Move(w.id(l.args[0]), l.jid(), Spent{CPU: l.number("spent")})
+		return w.table.Move(w.id(l.args[0]), l.jid(), Entrant{Before: Spent{CPU: l.number("spent")}})
 	case "detach":
 		jid, err := w.table.Detach(w.id(l.args[0]), Known{PID: l.args[0], Start: 1}, Spent{CPU: l.number("spent")})
 		w.table.Save(jid)

@@ -61,6 +61,7 @@ type Table struct {
 type entry struct {
 	Saved
 	members  watch.Index[*member]
+	entrants int // of the members, those whose start is known
 	poe      watch.ID
 	poeGone  bool
 	used     bool // members have left since it was written down last
@@ -80,6 +81,7 @@ type member struct {
 	execs   int
 	ran     *running // what it runs; nil: not known
 	before  Spent    // used before it became a member
+	start   uint64   // of an entrant: clock ticks since boot; 0: it is none, or that is not known
 	born    bool     // forked into the job while it was watched, so since is its start
 	guessed bool     // not seen joining: found by a scan or settled by a witness
 
@@ -300,5 +302,6 @@ func (t *Table) saved(e *entry) Saved {
 	s := e.Saved
 	s.Info, s.AsOf = e.view(), t.wall.UnixNano()
 	s.Placement.Detached = slices.Clone(s.Placement.Detached)
+	s.Entrants = e.listEntrants()
 	return s
 }

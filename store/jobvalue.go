@@ -71,9 +71,17 @@ func restFields(f *fieldCodec, s *job.Saved) {
 	fieldNum(f, 31, &p.POEStart)
 	f.message(32, p.Before != job.Spent{}, func(f *fieldCodec) { spentFields(f, &p.Before) })
 	fieldList(f, 33, &p.Detached, func(f *fieldCodec, k *job.Known) {
-		fieldInt(f, 1, &k.PID)
-		fieldNum(f, 2, &k.Start)
+		knownFields(f, k)
 	})
+	fieldList(f, 34, &s.Entrants, func(f *fieldCodec, e *job.Entrant) {
+		knownFields(f, &e.Known)
+		f.message(3, e.Before != job.Spent{}, func(f *fieldCodec) { spentFields(f, &e.Before) })
+	})
+}
+
+func knownFields(f *fieldCodec, k *job.Known) {
+	fieldInt(f, 1, &k.PID)
+	fieldNum(f, 2, &k.Start)
 }
 
 func spentFields(f *fieldCodec, s *job.Spent) {

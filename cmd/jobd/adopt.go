@@ -130,6 +130,7 @@ func (d *jobd) adoptGroup(group []watch.ID, req control.Request) (job.JID, error
 			return 0, errors.Join(err, d.takeBack(control.AdoptAnswer{Jobs: []control.ChangeAnswer{changed(in.JID, nil)}}))
 		}
 	}
+	d.table.Save(in.JID)
 	return in.JID, nil
 }
 

@@ -75,7 +75,9 @@ func (d *jobd) closeSession(peer control.Peer) error {
 	if !d.table.CloseSession(id) || !nested {
 		return nil
 	}
-	return d.enter(id, former, d.table.Move)
+	err = d.enter(id, former, d.table.Move)
+	d.table.Save(former)
+	return err
 }
 
 // identify gives the identity of a living process.

@@ -50,6 +50,7 @@ func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
 		}
 	}
 	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Attach) })
+	d.table.Save(jid)
 	return changed(jid, ids), err
 }
 
@@ -71,7 +72,7 @@ func (d *jobd) each(ids []watch.ID, do func(watch.ID) error) (done []watch.ID, e
 }
 
 // enter puts a process where its new job is held, labels it, and puts it on the books by put.
-func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.Spent) error) error {
+func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.Entrant) error) error {
 	saved, err := d.table.Saved(jid)
 	if err != nil {
 		return err
@@ -85,7 +86,16 @@ func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.S
 	if err := d.engine.Attach(id, kernel.Label(jid), monotonic()); err != nil {
 		return err
 	}
-	return put(id, jid, kernel.Proc.Spent(id.PID))
+	return put(id, jid, job.Entrant{Known: d.onFile(id), Before: kernel.Proc.Spent(id.PID)})
+}
+
+// onFile is a process's identity on file; without a start where it has gone.
+func (d *jobd) onFile(id watch.ID) job.Known {
+	st, err := kernel.Proc.Stat(id.PID)
+	if err != nil || !d.engine.Alive(id) { // in this order: it may have been another's pid meanwhile
+		return job.Known{PID: id.PID}
+	}
+	return job.Known{PID: id.PID, Start: st.Start}
 }
 
 // rehouse puts a process into its new job's cgroup. Where that job has none of its own, the process at least leaves that of
@@ -107,6 +117,7 @@ func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
 	}
 	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) == 0 })
 	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Move) })
+	d.table.Save(jid)
 	return changed(jid, ids), err
 }
 

@@ -46,7 +46,7 @@ func (d *jobd) reclaim(jid job.JID, strays []watch.ID) (n int) {
 		}
 		err := d.engine.Attach(id, kernel.Label(jid), monotonic())
 		if err == nil {
-			err = put(id, jid, job.Spent{})
+			err = put(id, jid, job.Entrant{})
 		}
 		if err != nil {
 			d.log.Error("cannot take back a process that is in the job's cgroup", "jid", jid, "pid", id.PID, "error", err)

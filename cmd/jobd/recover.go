@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -67,6 +68,10 @@ func (d *jobd) meterAnew() error {
 // restore puts one job back into the table, member by member.
 func (d *jobd) restore(s job.Saved, f kernel.Found, past *pastOf) error {
 	s.Parted = past.parted
+	s.Entrants = slices.DeleteFunc(s.Entrants, func(e job.Entrant) bool {
+		st, err := kernel.Proc.Stat(e.PID)
+		return err != nil || st.Start != e.Start // its pid is another's now
+	})
 	if err := d.table.Restore(s, f.POE, f.Members, past.since, past.unended(f.Members)); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
 	}

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"cmp"
+
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -11,15 +13,18 @@ type Found struct {
 	Members []watch.ID
 }
 
-// Recover finds the members of jobs that were open before jobd was started: its point of entry by pid and start time,
-// the others by their witnesses, and whatever descends from those. Nothing older than this jobd can have been read by
+// Recover finds the members of jobs that were open before jobd was started: its point of entry and those that were put into
+// it by pid and start time, the others by their witnesses, and whatever descends from those. Nothing older than this jobd can have been read by
 // then; forks that wait in the queue inherit what is found here.
 func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
-	entries := make(map[job.Known]job.JID)
+	poes, entries := make(map[job.Known]job.JID), make(map[job.Known]job.JID)
 	out := make(map[job.Known]bool)
 	for _, s := range open {
 		c.Testify(Label(s.JID), s.Placement)
-		entries[job.Known{PID: s.POE, Start: s.Placement.POEStart}] = s.JID
+		poes[job.Known{PID: s.POE, Start: s.Placement.POEStart}] = s.JID
+		for _, e := range s.Entrants { // of another's POE too: it has been moved here
+			entries[e.Known] = s.JID
+		}
 		for _, k := range s.Placement.Detached {
 			out[k] = true
 		}
@@ -38,15 +43,15 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		if p.out = out[job.Known{PID: s.PID, Start: s.Start}] || parent != nil && parent.out; p.out {
 			continue
 		}
-		poe, isPOE := entries[job.Known{PID: s.PID, Start: s.Start}]
-		label := c.whose(s, Label(poe))
+		known := job.Known{PID: s.PID, Start: s.Start}
+		label := c.whose(s, Label(cmp.Or(entries[known], poes[known])))
 		if label == 0 {
 			continue
 		}
 		p.label, p.since = label, 0
 		f := found[job.JID(label)]
 		f.Members = append(f.Members, p.id)
-		if isPOE {
+		if poes[known] == job.JID(label) {
 			f.POE = p.id
 		}
 		found[job.JID(label)] = f
@@ -59,15 +64,15 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	return found, c.sentinel.watch(c.lin.markedPIDs())
 }
 
-// whose says whose a process is that was there before jobd: by its witnesses, by being a job's POE, by its parent.
-func (c *Connector) whose(s seen, poe Label) Label {
+// whose says whose a process is that was there before jobd: by its witnesses, by what is on file, by its parent.
+func (c *Connector) whose(s seen, filed Label) Label {
 	if heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start)); ok {
 		if label := c.bench.judge(heard); label != 0 {
 			return label
 		}
 	}
-	if poe != 0 {
-		return poe
+	if filed != 0 {
+		return filed
 	}
 	if parent := c.lin.of(s.PPID); parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}) {
 		return parent.label

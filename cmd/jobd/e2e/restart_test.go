@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"os/exec"
 	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/kernel"
 )
 
 // survivor is a login whose point of entry is lab stay itself.
@@ -150,4 +153,36 @@ func TestStopLeavesNoCgroup(t *testing.T) {
 	}
 	h.awaitCgroups()
 	h.checkCgroups()
+}
+
+// What was put into a job is in it after a restart, without any witness, and what it had used before is not the job's.
+func TestEntrantsAfterRestart(t *testing.T) {
+	h := newHost(t, "--cgroup", "off")
+	a, b := h.hold(), h.hold()
+	busy := exec.Command(built.lab, "thread-burn", "300")
+	must(t, busy.Start())
+	defer func() { _ = busy.Wait() }()
+	defer func() { _ = busy.Process.Kill() }()
+	pid := int32(busy.Process.Pid)
+	until(t, "the process has used CPU", func() bool { return kernel.Proc.Spent(pid).CPU >= 290e6 })
+	_, err := h.client.Attach(h.soon(), control.Request{Job: ref(a), PID: pid})
+	must(t, err)
+	for i, jid := range []job.JID{a, a, b} {
+		if i == 2 {
+			_, err := h.client.Move(h.soon(), control.Request{Job: ref(b), PID: pid})
+			must(t, err)
+		}
+		h.stop(unix.SIGKILL)
+		h.start()
+		if got := h.jobOf(pid); got != jid {
+			t.Fatalf("after restart %d the process is in job %v, not %v", i+1, got, jid)
+		}
+	}
+	must(t, busy.Process.Kill())
+	for _, jid := range []job.JID{a, b} {
+		must(t, h.client.Release(h.soon(), ref(jid)))
+		if in := h.ended(jid); in.CPU == nil || *in.CPU > 200e6 {
+			t.Errorf("job %v is charged what the process had used before: %+v", jid, in)
+		}
+	}
 }
