@@ -188,10 +188,7 @@ func (t *Table) Members(jid JID) ([]watch.ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]watch.ID, 0, e.members.Len())
-	for id := range e.members.All() {
-		ids = append(ids, id)
-	}
+	ids := e.members.IDs()
 	slices.SortFunc(ids, func(a, b watch.ID) int {
 		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Gen, b.Gen))
 	})

@@ -68,15 +68,15 @@ func compact(ctx context.Context, path string, o Options, tell func(done, all in
 	}
 	defer dir.Close()
 	o.KeepRecords, o.KeepJobs, o.Floor = -1, -1, -1
+	old, err := os.Stat(path) // before one of an older schema is written to
+	if err != nil {
+		return 0, 0, access(err)
+	}
 	s, err := openFile(path, o) // with its lock, so that no jobd starts on what is about to be replaced
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, s.closeFile()) }()
-	old, err := s.file.Stat()
-	if err != nil {
-		return 0, 0, err
-	}
 	tmp := path + ".compact"
 	after, err = s.copyTo(ctx, tmp, old, tell)
 	if err == nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // dayBlocks are the blocks of one day. Each stands, under its key, in a bucket of its own that has the same key. So it has
-// pages of its own, and is left alone when its neighbours change: beside each other in one bucket, a new block would have
+// pages of its own unless it is very small, and is left alone when its neighbours change: beside each other in one bucket, a new block would have
 // up to three of them written again, and leave a hole of that size, which few others fit into. In files up to schema 2
 // they do stand side by side; both are read.
 type dayBlocks struct{ b *bolt.Bucket }
@@ -36,10 +36,14 @@ func readDay(tx *bolt.Tx, day string) (d dayBlocks, ok bool) {
 
 // get gives a block, nil where there is none. It is valid until the end of the transaction.
 func (d dayBlocks) get(key []byte) []byte {
-	if b := d.b.Bucket(key); b != nil {
-		return b.Get(key)
+	b := d.b.Bucket(key)
+	if b == nil {
+		return d.b.Get(key)
 	}
-	return d.b.Get(key)
+	if v := b.Get(key); v != nil {
+		return v
+	}
+	return []byte{} // a bucket without a block is damage, and no block makes sense that is empty
 }
 
 // put writes a block, in place of the one that had its key.
@@ -63,9 +67,7 @@ func (d dayBlocks) delete(key []byte) error { return deleteEntry(d.b, key) }
 func (d dayBlocks) each(f func(key, v []byte) error) error {
 	return d.b.ForEach(func(key, v []byte) error {
 		if v == nil {
-			if v = d.get(key); v == nil {
-				v = []byte{} // an empty bucket: whoever reads it says that it is no block
-			}
+			v = d.get(key)
 		}
 		return f(key, v)
 	})

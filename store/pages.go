@@ -189,7 +189,7 @@ type walker struct {
 	each func(path []string, key, value []byte)
 	bad  func(error)
 	tick func(pages int) // may be nil
-	only []string        // the buckets that are gone into; nil: all
+	only []string        // the buckets of the root that are gone into; nil: all
 	path []string
 }
 

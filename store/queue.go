@@ -69,11 +69,7 @@ func signal(c chan struct{}) {
 
 func (q *queue) putRecord(r *job.Record) {
 	q.mu.Lock()
-	q.addRecord(r)
-	q.mu.Unlock()
-}
-
-func (q *queue) addRecord(r *job.Record) {
+	defer q.mu.Unlock()
 	if q.closed || len(q.records)+len(q.taken) >= q.maxRecords {
 		q.lose(lost{records: 1})
 		return

@@ -13,7 +13,7 @@ import (
 
 // A block is settled, or open. A settled one is never written to again, save that records are taken out of the books.
 // What is too little for one stands in the day's open blocks, which have the keys 0, 1, 2 …: what is new goes into the
-// first with what is in it; when that gets too large all but the newest goes into the next, and so on. So a record is
+// first with what is in it; when that gets too large all of it goes into the next, and so on. So a record is
 // written a few times until it is settled, not each time that another one comes.
 const (
 	blockSize  = 4096          // records in a settled block, up to half more or less
@@ -80,11 +80,9 @@ func (d dayBlocks) add(enc *encoder, recs []*job.Record) error {
 		if len(recs) <= most && light(recs) == len(recs) {
 			return d.reopen(enc, level, recs)
 		}
-		last := len(recs) - 1
-		if err := d.reopen(enc, level, recs[last:]); err != nil {
+		if err := d.delete(openKey(level)); err != nil {
 			return err
 		}
-		recs = recs[:last]
 	}
 	return d.settle(enc, recs)
 }

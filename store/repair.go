@@ -85,8 +85,12 @@ func (r *repairing) run(path, to string) (err error) {
 	if err := sameOwner(tmp, st); err != nil {
 		return errors.Join(err, removeIfThere(tmp))
 	}
-	if err := errors.Join(os.Chtimes(tmp, time.Time{}, st.ModTime()), os.Rename(tmp, to)); err != nil {
-		return err
+	err = os.Chtimes(tmp, time.Time{}, st.ModTime())
+	if err == nil {
+		err = os.Rename(tmp, to)
+	}
+	if err != nil {
+		return errors.Join(err, removeIfThere(tmp))
 	}
 	return syncDir(filepath.Dir(to))
 }

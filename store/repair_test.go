@@ -93,7 +93,6 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
-// reheaded has a bucket's first block say something else of itself.
 // reheaded gives a block that says something else of itself.
 func reheaded(change func(*header)) func([]byte) []byte {
 	return func(v []byte) []byte {

@@ -53,7 +53,7 @@ func bookkeeper(t *testing.T) *jobd {
 	d := &jobd{
 		cfg: &config{settings: defaultSettings()}, log: log, store: st, watch: w, notify: n, table: table, turns: newTurns(),
 		logins: make(chan command), commands: make(chan command), ended: make(chan struct{}),
-		rouse: func() {}, // nobody rests
+		rouse: func() {}, settle: func() {}, // nobody rests
 	}
 	d.cfg.Host = "login03"
 	d.troubles = make(troubles)

@@ -45,7 +45,8 @@ type jobd struct {
 
 	logins   chan command // go before …
 	commands chan command
-	rouse    func()        // tells a loop that rests that one of them waits
+	rouse    func()        // tells a loop that rests that one of them waits …
+	settle   func()        // … and that it has been served
 	ended    chan struct{} // the loop has stopped
 	meter    meter
 	turns    turns
@@ -209,7 +210,7 @@ func (d *jobd) open() (err error) {
 
 // makeTables makes the tables, each on the one below.
 func (d *jobd) makeTables() (err error) {
-	d.rouse = d.engine.Rouse
+	d.rouse, d.settle = d.engine.Rouse, d.engine.Settle
 	d.watch = &watch.Table{Existing: d.engine.Existing}
 	if d.notify, err = pnotify.New(d.watch); err != nil {
 		return err

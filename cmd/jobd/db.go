@@ -204,7 +204,7 @@ func (c *dbCommand) books() (*store.Store, error) {
 		return nil, fmt.Errorf("cannot ask jobd where the books are: %w", err)
 	}
 	c.stateDir = filepath.Dir(st.Path) // its own, whatever the flag says
-	if err := roomFor(c.stateDir, st.Bytes); err != nil {
+	if err := roomFor(c.stateDir, st); err != nil {
 		return nil, err
 	}
 	f, err := unnamed(c.stateDir)

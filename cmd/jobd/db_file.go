@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/control"
 )
 
 // unnamed makes a file without a name in dir, for jobd alone.
@@ -59,18 +61,17 @@ func newFile(name string, force bool, write func(*os.File) error) (err error) {
 	return syncDir(filepath.Dir(name))
 }
 
-// roomLeft is what has to be free beside a copy of the books, as keep.free_mib has it if nobody sets it: it would be a pity if
-// looking at the books halted them.
-const roomLeft = 256 << 20
-
-// roomFor looks whether a copy of so many bytes has room in a directory.
-func roomFor(dir string, size int64) error {
+// roomFor looks whether a copy of the books has room in a directory: it would be a pity if looking at them halted them.
+func roomFor(dir string, books control.DBStats) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("cannot look for room for a copy of the books: %w", &fs.PathError{Op: "statfs", Path: dir, Err: err})
 	}
-	free := int64(st.Bavail) * int64(st.Bsize)
-	if need := size + roomLeft; free < need {
+	free, need := int64(st.Bavail)*int64(st.Bsize), books.Bytes
+	if books.Floor != nil {
+		need += *books.Floor
+	}
+	if free < need {
 		return fmt.Errorf("cannot make a copy of the books: %d MiB are free in %s and %d are needed; make room, or stop jobd, whose own file is read then",
 			free>>20, dir, need>>20)
 	}

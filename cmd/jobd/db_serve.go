@@ -14,7 +14,9 @@ func (d *jobd) db(ctx context.Context, peer control.Peer, req control.Request) (
 	switch req.Op {
 	case control.OpStats:
 		f, err := d.store.Figures()
-		return dbStats(f), err
+		st, floor := dbStats(f), max(d.cfg.Keep.floor(), 0)
+		st.Floor = &floor
+		return st, err
 	case control.OpBackup:
 		if err := d.flush(ctx); err != nil {
 			d.log.Warn("a backup goes without what waits to be written", "error", err)

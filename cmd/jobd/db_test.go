@@ -262,13 +262,16 @@ func TestDBOnline(t *testing.T) {
 
 // TestRoomForACopy: looking at the books does not halt them for lack of room.
 func TestRoomForACopy(t *testing.T) {
-	if err := roomFor(t.TempDir(), 0); err != nil {
-		t.Skip("there is no room here at all: ", err)
+	if err := roomFor(t.TempDir(), control.DBStats{Bytes: 1}); err != nil {
+		t.Error(err)
 	}
-	if err := roomFor(t.TempDir(), 1<<60); err == nil || !strings.Contains(err.Error(), "make room") {
-		t.Errorf("an exbibyte has room: %v", err)
+	floor := int64(1 << 60)
+	for _, large := range []control.DBStats{{Bytes: 1 << 60}, {Bytes: 1, Floor: &floor}} {
+		if err := roomFor(t.TempDir(), large); err == nil || !strings.Contains(err.Error(), "make room") {
+			t.Errorf("an exbibyte has room: %v", err)
+		}
 	}
-	if err := roomFor("/nowhere", 1); err == nil {
+	if err := roomFor("/nowhere", control.DBStats{}); err == nil {
 		t.Error("there is room nowhere")
 	}
 }

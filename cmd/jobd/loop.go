@@ -49,9 +49,9 @@ func (d *jobd) loop(ctx context.Context) error {
 			d.closeGap(time.Now().Add(lossOver))
 			d.mark(job.Moment{Time: time.Now(), Kind: job.MomentStop})
 			return d.carryOut(err)
-		case _, ok := <-d.engine.Ready():
-			if !ok {
-				return fmt.Errorf("the engine failed: %w", d.engine.Err())
+		case <-d.engine.Ready():
+			if err := d.engine.Err(); err != nil {
+				return fmt.Errorf("the engine failed: %w", err)
 			}
 			if err := d.drain(); err != nil {
 				return err
@@ -107,6 +107,7 @@ func (d *jobd) do(ctx context.Context, f func() error) error { return d.doBy(ctx
 func (d *jobd) doBy(ctx context.Context, by chan<- command, f func() error) error {
 	done := make(chan error, 1)
 	d.rouse()
+	defer d.settle()
 	select {
 	case by <- command{f, done}:
 	case <-ctx.Done():

@@ -162,7 +162,7 @@ func goldenCases() []goldenCase {
 		}, report.Report{By: "tag:project", From: &start, Lines: []report.Line{line}, Other: &line, Total: line, Gaps: []job.Moment{}, IncludeOpen: true}},
 		{"moments", func(x X, c *C) (any, error) { return c.Moments(x, Request{Since: start, Until: start.Add(time.Hour)}) }, []job.Moment{gap}},
 		{"db", func(x X, c *C) (any, error) { return c.DBStats(x) }, DBStats{
-			Path: "/var/lib/jobd/jobd.db", Bytes: 1 << 20, FreeBytes: 4096, Schema: 2, Created: &start, Jobs: 3, Open: 1, Records: 40, PerRecord: ref(23.5),
+			Path: "/var/lib/jobd/jobd.db", Bytes: 1 << 20, FreeBytes: 4096, Floor: ref(int64(256 << 20)), Schema: 3, Created: &start, Jobs: 3, Open: 1, Records: 40, PerRecord: ref(23.5),
 			Oldest: &start, Days: 2, Buckets: map[string]int64{"jobs": 4096},
 		}},
 		{"forget", func(x X, c *C) (any, error) { return c.Forget(x, Request{User: "bob", UID: ref(uint32(1001))}) }, ForgetAnswer{Jobs: 2, Records: 31, Open: 1}},

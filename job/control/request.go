@@ -145,8 +145,9 @@ type Stream func(io.Writer) error
 // DBStats is what the books take.
 type DBStats struct {
 	Path      string           `json:"path"`
-	Bytes     int64            `json:"bytes"`      // of the file
-	FreeBytes int64            `json:"free_bytes"` // of it, to be used again
+	Bytes     int64            `json:"bytes"`       // of the file
+	FreeBytes int64            `json:"free_bytes"`  // of it, to be used again
+	Floor     *int64           `json:"floor_bytes"` // bytes free on the file system below which history halts; null: no jobd was asked
 	Schema    int              `json:"schema"`
 	Created   *time.Time       `json:"created"`
 	Jobs      int64            `json:"jobs"`             // ended

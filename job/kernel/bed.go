@@ -19,8 +19,9 @@ import (
 type bed struct {
 	fd int
 
-	mu     sync.Mutex
-	closed bool
+	mu      sync.Mutex
+	waiting int // have roused, and are not served yet
+	closed  bool
 }
 
 func newBed() (*bed, error) {
@@ -31,19 +32,19 @@ func newBed() (*bed, error) {
 	return &bed{fd: fd}, nil
 }
 
-// rest returns after d, or when somebody rouses, or did since the last rest. The runtime's signals interrupt the call, so
-// that a garbage collection that stops the world waits for nobody who rests.
+// rest returns after d, or when somebody rouses; at once while somebody who did waits. The runtime's signals interrupt the
+// call, so that a garbage collection that stops the world waits for nobody who rests.
 func (b *bed) rest(d time.Duration) {
+	var old [8]byte
+	_, _ = unix.Read(b.fd, old[:]) // whom that was from waits still, or has been served
 	until := time.Now().Add(d)
-	for {
+	for !b.wanted() {
 		left := time.Until(until)
 		if left <= 0 {
 			return
 		}
 		n, err := b.poll(left)
 		if n > 0 {
-			var roused [8]byte
-			_, _ = unix.Read(b.fd, roused[:]) // nothing else reads it
 			return
 		}
 		if err != nil && err != unix.EINTR {
@@ -67,14 +68,28 @@ func (b *bed) poll(most time.Duration) (n int, err error) {
 	return int(r), nil
 }
 
-// rouse ends a rest, of now or the next. Any goroutine may call it, also when the engine is closed.
+// rouse ends a rest, and there is no other until settle. Any goroutine may call it, also when the engine is closed.
 func (b *bed) rouse() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.waiting++
 	if !b.closed {
 		one := [8]byte{1}
 		_, _ = unix.Write(b.fd, one[:]) // fails only after 2^64 of them
 	}
+}
+
+// settle takes one rouse back: whoever it was for is served.
+func (b *bed) settle() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting--
+}
+
+func (b *bed) wanted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting > 0
 }
 
 func (b *bed) close() {

@@ -36,9 +36,12 @@ func TestBed(t *testing.T) {
 			t.Fatalf("roused %s the rest, it rests on", when)
 		}
 	}
+	for range 3 {
+		b.settle()
+	}
 	start = time.Now()
 	if b.rest(30 * time.Millisecond); time.Since(start) < 30*time.Millisecond {
-		t.Error("being roused twice cost it a second rest")
+		t.Error("what was settled cost it a rest")
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 type Emit func(*watch.Event) error
 
 // Connector is the engine that follows the kernel's process events: the proc connector for the life of tasks, the
-// taskstats exit records for what they used. Open it, and from one goroutine call Drain whenever Ready says so, and
-// before each command. It keeps the membership (a label for each process) as the bpf engine keeps it in the kernel.
+// taskstats exit records for what they used. Open it, and from one goroutine call Rest, then Drain whenever Ready says so,
+// and before each command. It keeps the membership (a label for each process) as the bpf engine keeps it in the kernel.
 type Connector struct {
 	FS      FS
 	Cgroups *Cgroups
@@ -147,19 +147,28 @@ func (c *Connector) closeSockets() {
 	}
 }
 
-// Ready says when there is something to drain, a few milliseconds after the first event of a burst came in. It is closed
-// when the engine can wait no more: Err says why.
+// Ready says when there is something to drain, a few milliseconds after the first event of a burst came in, or that the
+// engine can wait no more: then Err says why. In a storm it says nothing without Rest.
 func (c *Connector) Ready() <-chan time.Time { return c.readiness.first }
 
-// Rest is called by whoever drains, before it waits for Ready. In a storm it lets events gather for up to 10 ms, which it
-// does for less CPU than a wait for a channel; Ready is then sure to have something. Otherwise it returns at once.
+// Rest has to be called by whoever drains, before it waits for Ready. In a storm it lets events gather for up to 10 ms, which
+// it does for less CPU than a wait for a channel; Ready is then sure to have something. Otherwise it returns at once.
 func (c *Connector) Rest() { c.readiness.rest() }
 
-// Rouse ends a Rest: something else is to be done. Any goroutine may call it.
+// Rouse ends a Rest, and there is no other until Settle is called: something else is to be done by whoever drains. Any
+// goroutine may call them.
 func (c *Connector) Rouse() { c.readiness.bed.rouse() }
 
-// Err is why Ready was closed.
-func (c *Connector) Err() error { return c.readiness.err }
+// Settle takes a Rouse back.
+func (c *Connector) Settle() { c.readiness.bed.settle() }
+
+// Err is why the engine can wait no more; nil: it can.
+func (c *Connector) Err() error {
+	if err := c.readiness.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // ErrLoss is events that were lost, and that the table has not been compared with /proc for yet.
 var ErrLoss = errors.New("the table is still to be compared with /proc")

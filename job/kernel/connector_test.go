@@ -50,6 +50,7 @@ func until(t *testing.T, c *Connector, emit Emit, enough func() bool) {
 		if enough() {
 			return
 		}
+		c.Rest()
 		select {
 		case <-c.Ready():
 		case <-deadline:

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,16 +26,17 @@ type readiness struct {
 	end      *stopper
 	fd       int
 	bed      *bed
-	err      error // why it stopped by itself; read it when first is closed
+	err      atomic.Pointer[error] // why it stopped by itself
 }
 
 func newReadiness(s *source) (*readiness, error) {
-	end, err := newStopper()
+	bed, err := newBed()
 	if err != nil {
 		return nil, err
 	}
-	bed, err := newBed()
+	end, err := newStopper()
 	if err != nil {
+		bed.close()
 		return nil, err
 	}
 	r := &readiness{first: make(chan time.Time, 1), again: make(chan struct{}, 1), end: end, fd: s.fd, bed: bed}
@@ -53,14 +55,14 @@ func (r *readiness) run() {
 			ready, err = poll(burst, r.end.fd)
 		}
 		if err != nil {
-			r.err = err
-			close(r.first)
+			r.err.Store(&err)
+			r.say()
 			return
 		}
 		if ready[len(ready)-1] {
 			return // told to stop
 		}
-		r.first <- time.Now()
+		r.say()
 		if _, ok := <-r.again; !ok {
 			return
 		}
@@ -84,6 +86,11 @@ func (r *readiness) rest() {
 		return
 	}
 	r.bed.rest(stormBurst)
+	r.say()
+}
+
+// say says that there is something to drain, if that has not been said already.
+func (r *readiness) say() {
 	select {
 	case r.first <- time.Now():
 	default:
@@ -93,10 +100,6 @@ func (r *readiness) rest() {
 // stop ends the waiting, and returns when the descriptor is not looked at any more.
 func (r *readiness) stop() {
 	close(r.again)
-	select {
-	case <-r.first:
-	default:
-	}
 	r.end.stop()
 	r.bed.close()
 }

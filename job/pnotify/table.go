@@ -227,7 +227,7 @@ func (t *Table) drop(s *Subscriber) {
 // remove ends every subscription of ev. The processes are taken down in no order, as the kernel's walk did.
 func (t *Table) remove(ev *Events) {
 	t.regs = slices.DeleteFunc(slices.Clone(t.regs), func(r *Events) bool { return r == ev })
-	for id := range t.procs.All() {
+	for _, id := range t.procs.IDs() {
 		if s := t.Get(id, ev.Name); s != nil {
 			t.drop(s)
 			if ev.Exit != nil {

@@ -66,26 +66,28 @@ func (x *Index[V]) Delete(id ID) {
 	}
 	x.slots[i] = slot[V]{}
 	if len(x.slots) > indexLeast && 16*x.n < len(x.slots) {
-		x.resize(len(x.slots) / 4)
+		x.resize(max(len(x.slots)/4, indexLeast))
 	}
 }
 
-// All yields everything that is kept, in no order. The index may be changed meanwhile: what is deleted before its turn is not
-// yielded, and what is added may or may not be.
+// All yields everything that is kept, in no order. The index must not be changed meanwhile: that is what IDs is for.
 func (x *Index[V]) All() iter.Seq2[ID, V] {
 	return func(yield func(ID, V) bool) {
-		ids := make([]ID, 0, x.n)
 		for i := range x.slots {
-			if id := x.slots[i].id; id != (ID{}) {
-				ids = append(ids, id)
-			}
-		}
-		for _, id := range ids {
-			if i, there := x.find(id); there && !yield(id, x.slots[i].v) {
+			if s := &x.slots[i]; s.id != (ID{}) && !yield(s.id, s.v) {
 				return
 			}
 		}
 	}
+}
+
+// IDs lists the processes for which something is kept, in no order.
+func (x *Index[V]) IDs() []ID {
+	ids := make([]ID, 0, x.n)
+	for id := range x.All() {
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // find gives the slot of a process, or the free one where it would be put, if there are any slots.

@@ -42,7 +42,7 @@ func TestIndexIsAMap(t *testing.T) {
 			"delete while walking": func(t *rapid.T) {
 				keep := rapid.IntRange(1, 5).Draw(t, "one in")
 				n := 0
-				for i := range x.All() {
+				for _, i := range x.IDs() {
 					if n++; n%keep != 0 {
 						x.Delete(i)
 						delete(model, i)
