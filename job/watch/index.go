@@ -8,7 +8,7 @@ import (
 // Index keeps something for each of many processes. It is a hash table with open addressing, and takes a third of the time
 // of a map. The zero Index is empty. It belongs to one loop, as a Table does.
 type Index[V any] struct {
-	slots []slot[V] // none, or a power of two of them; at most half are taken
+	slots []slot[V] // none, or a power of two of them; at most three quarters are taken
 	shift int       // how many bits of a hash are too many for a slot's number
 	n     int
 }
@@ -42,7 +42,7 @@ func (x *Index[V]) Set(id ID, v V) {
 		return
 	case id == ID{}:
 		return
-	case 2*(x.n+1) > len(x.slots):
+	case 4*(x.n+1) > 3*len(x.slots):
 		x.resize(max(2*len(x.slots), indexLeast))
 		i, _ = x.find(id)
 	}
