@@ -70,9 +70,8 @@ func (t *Table) Create(r Request) (Info, error) {
 	if r.Proc == (watch.ID{}) {
 		return e.view(), nil
 	}
-	known := 0
+	entrant := t.isEntrant(r.Proc)
 	if old != nil {
-		known = old.entrants
 		if err := t.leave(r.Proc, r.Placement.Before); err != nil {
 			return Info{}, err
 		}
@@ -82,15 +81,14 @@ func (t *Table) Create(r Request) (Info, error) {
 		return Info{}, err
 	}
 	if old != nil {
-		t.hasLeft(old, known)
+		t.hasLeft(old, entrant)
 	}
 	return e.view(), nil
 }
 
-// hasLeft looks after a job that a process was taken out of, which had so many entrants before. It must not claim that
-// process after a restart.
-func (t *Table) hasLeft(e *entry, entrants int) {
-	if !t.endIfEmpty(e, EndDetached) && e.entrants < entrants {
+// hasLeft looks after a job that a process was taken out of. An entrant must not be claimed by it after a restart.
+func (t *Table) hasLeft(e *entry, entrant bool) {
+	if !t.endIfEmpty(e, EndDetached) && entrant {
 		t.save(e)
 	}
 }
@@ -204,14 +202,14 @@ func (t *Table) Move(id watch.ID, jid JID, as Entrant) error {
 	case e:
 		return nil
 	}
-	known := from.entrants
+	entrant := t.isEntrant(id)
 	if err := t.leave(id, as.Before); err != nil {
 		return err
 	}
 	if err := t.subscribe(id, e, false, as); err != nil {
 		return err
 	}
-	t.hasLeft(from, known)
+	t.hasLeft(from, entrant)
 	return nil
 }
 

@@ -118,6 +118,12 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, as Entrant) error
 	return nil
 }
 
+// isEntrant reports whether a process is a member that is on file by its start.
+func (t *Table) isEntrant(id watch.ID) bool {
+	m := t.member(id)
+	return m != nil && m.start != 0
+}
+
 // entrantsMost bounds how many entrants of a job are kept on disk.
 const entrantsMost = 4096
 

@@ -30,8 +30,8 @@ func (s *Store) room() error {
 	return nil
 }
 
-// freeBytes is what jobd may still write on the file system of dir.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is what jobd may still write on the file system of dir (statfs(2), f_bavail).
+func FreeBytes(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, err

@@ -72,7 +72,7 @@ func (o Options) withDefaults() Options {
 		o.Floor = defaultFloor
 	}
 	if o.free == nil {
-		o.free = freeBytes
+		o.free = FreeBytes
 	}
 	if o.salvageMost == 0 {
 		o.salvageMost = 1 << 30

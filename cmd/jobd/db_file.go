@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/store"
 )
 
 // unnamed makes a file without a name in dir, for jobd alone.
@@ -63,11 +64,11 @@ func newFile(name string, force bool, write func(*os.File) error) (err error) {
 
 // roomFor looks whether a copy of the books has room in a directory: it would be a pity if looking at them halted them.
 func roomFor(dir string, books control.DBStats) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return fmt.Errorf("cannot look for room for a copy of the books: %w", &fs.PathError{Op: "statfs", Path: dir, Err: err})
+	free, err := store.FreeBytes(dir)
+	if err != nil {
+		return fmt.Errorf("cannot look for room in %s for a copy of the books: %w", dir, err)
 	}
-	free, need := int64(st.Bavail)*int64(st.Bsize), books.Bytes
+	need := books.Bytes
 	if books.Floor != nil {
 		need += *books.Floor
 	}

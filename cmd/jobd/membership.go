@@ -151,11 +151,10 @@ func (d *jobd) detachOne(id watch.ID, jid job.JID) error {
 	if err != nil {
 		return err
 	}
-	st, err := kernel.Proc.Stat(id.PID)
-	if err != nil {
-		return err
+	known, spent := d.onFile(id), kernel.Proc.Spent(id.PID)
+	if known.Start == 0 {
+		return kernel.ErrGone
 	}
-	known, spent := job.Known{PID: id.PID, Start: st.Start}, kernel.Proc.Spent(id.PID)
 	if err := d.engine.Leave(id.PID, saved.Placement); err != nil {
 		return err
 	}
