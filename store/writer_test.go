@@ -138,6 +138,7 @@ func TestJobIsKept(t *testing.T) {
 	j.Marks = []job.Mark{{Service: "su", User: "root", UID: &u, PID: 5, Time: day0.Add(1), Closed: true}}
 	j.Tags = map[string]string{"project": "ü\n\x00"}
 	j.Placement = job.Placement{Cgroup: "/jobd/2", Own: true, Audit: &u, BaseCPU: &v, POEStart: 1 << 63, Detached: []job.Known{{PID: 1, Start: 2}}}
+	j.Entrants = []job.Entrant{{Known: job.Known{PID: 3, Start: 4}}, {Known: job.Known{PID: 5, Start: 6}, Before: job.Spent{CPU: 7, WriteBytes: 8}}}
 	s.PutJob(j)
 	flush(t, s)
 	got, err := s.Job(j.JID)

@@ -1,0 +1,64 @@
+package job
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// TestEntrants: who was put into a job is on file with it, as long as it is a member, and is one again after a restart.
+func TestEntrants(t *testing.T) {
+	w := newWorld(t)
+	var jids [2]JID
+	for i := range jids {
+		jid, err := w.table.Allocate(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.table.Create(Request{Proc: w.id(int32(i + 1)), JID: jid}); err != nil {
+			t.Fatal(err)
+		}
+		jids[i] = jid
+	}
+	onFile := func(want0, want1 []Entrant) {
+		t.Helper()
+		for i, want := range [][]Entrant{want0, want1} {
+			if s, err := w.table.Saved(jids[i]); err != nil || !slices.Equal(s.Entrants, want) {
+				t.Errorf("job %d has %+v on file, want %+v (%v)", i, s.Entrants, want, err)
+			}
+		}
+	}
+	seven := Entrant{Known{PID: 7, Start: 70}, Spent{CPU: 5}}
+	if err := w.table.Attach(w.id(7), jids[0], seven); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.table.Attach(w.id(8), jids[0], Entrant{}); err != nil { // whose start nobody knows
+		t.Fatal(err)
+	}
+	onFile([]Entrant{seven}, nil)
+	w.table.Effects()
+	if err := w.table.Move(w.id(7), jids[1], seven); err != nil {
+		t.Fatal(err)
+	}
+	onFile(nil, []Entrant{seven})
+	if !slices.ContainsFunc(w.table.Effects(), func(e Effect) bool { c, ok := e.(Changed); return ok && c.Saved.JID == jids[0] }) {
+		t.Error("the job that it left would claim it after a restart")
+	}
+
+	saved, err := w.table.Saved(jids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := newWorld(t)
+	poe := after.id(2)
+	if err := after.table.Restore(saved, poe, []watch.ID{poe, after.id(7)}, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := after.table.Before(after.id(7)); got != seven.Before {
+		t.Errorf("it had used %+v before, want %+v", got, seven.Before)
+	}
+	if s, err := after.table.Saved(jids[1]); err != nil || !slices.Equal(s.Entrants, []Entrant{seven}) {
+		t.Errorf("%+v, %v", s.Entrants, err)
+	}
+}
