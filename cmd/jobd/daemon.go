@@ -32,6 +32,10 @@ type jobd struct {
 	whole   time.Time // up to when the books were written when jobd was started; zero: there were none
 	boot    string
 
+	holder    *holder
+	handover  []byte // for the next jobd, written when all is closed; nil: there is none
+	continued bool   // this jobd goes on exactly where the one before stopped
+
 	store   *store.Store
 	journal *store.Journal
 	cgroups *kernel.Cgroups
@@ -83,6 +87,8 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	d.troubles = make(troubles)
 	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)
 	d.api.init()
+	d.holder = newHolder()
+	defer d.holder.release()
 	if os.Geteuid() != 0 {
 		return errors.New("jobd has to run as root: it follows every process of the host")
 	}
@@ -134,16 +140,13 @@ func (d *jobd) listen() (o *doors, err error) {
 			o.close()
 		}
 	}()
-	if o.login, err = control.ListenLogin(filepath.Join(d.cfg.RunDir, "login.sock"), d.log); err != nil {
+	if o.login, err = d.listenLogin(filepath.Join(d.cfg.RunDir, "login.sock")); err != nil {
 		return o, err
 	}
-	o.api, err = control.Listen(filepath.Join(d.cfg.RunDir, "jobd.sock"), control.Config{
-		Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request,
-	})
-	if err != nil || d.cfg.MetricsListen == "" {
+	if o.api, err = d.listenAPI(filepath.Join(d.cfg.RunDir, "jobd.sock")); err != nil {
 		return o, err
 	}
-	if o.scrape, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {
+	if o.scrape, err = d.listenMetrics(); err != nil {
 		return o, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
 	}
 	return o, nil
@@ -194,18 +197,19 @@ func (d *jobd) open() (err error) {
 	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
 		return err
 	}
-	d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log,
-		kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()))
-	if err != nil {
-		return err
-	}
-	if err = d.makeTables(); err != nil {
-		return err
-	}
-	if err = d.recover(); err != nil {
+	if err = d.takeUp(); err != nil {
 		return err
 	}
 	return d.begin()
+}
+
+// openEngine opens the engine and makes the tables above it.
+func (d *jobd) openEngine(options ...kernel.Option) (err error) {
+	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()))
+	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log, options...); err != nil {
+		return err
+	}
+	return d.makeTables()
 }
 
 // makeTables makes the tables, each on the one below.
@@ -229,28 +233,39 @@ func (d *jobd) close() {
 	if d.engine != nil {
 		d.engine.Close()
 	}
+	whole := true
 	if d.journal != nil {
 		if err := d.journal.Close(); err != nil {
+			whole = false
 			d.log.Error("cannot close the journal", "error", err)
 		}
 	}
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {
+			whole = false
 			d.log.Error("cannot close the store", "error", err)
 		}
+	}
+	if whole {
+		d.leaveHandover() // the last of all: it counts only where the books are as it says
 	}
 }
 
 // runAll runs the parts that go on: the loop, the sockets, the metrics. The first that fails ends all.
 func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return named("loop", d.loop(ctx)) })
+	loopCtx, endLoop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the doors: who is inside is answered
+	var serving sync.WaitGroup
+	serving.Add(2)
+	g.Go(func() error { return named("loop", d.loop(loopCtx)) })
 	g.Go(func() error { return named("checkpoints", d.checkpoints(ctx)) })
-	g.Go(func() error { return named("login socket", open.login.Serve(ctx, d)) })
-	g.Go(func() error { return named("api socket", open.api.Serve(ctx, d)) })
+	g.Go(func() error { defer serving.Done(); return named("login socket", open.login.Serve(ctx, d)) })
+	g.Go(func() error { defer serving.Done(); return named("api socket", open.api.Serve(ctx, d)) })
+	g.Go(func() error { serving.Wait(); endLoop(); return nil })
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
 	}
+	d.holdAll(open)
 	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir,
 		"hid", d.store.HID(), "metrics", open.scrapeAddr())
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

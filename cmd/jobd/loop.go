@@ -43,12 +43,7 @@ func (d *jobd) loop(ctx context.Context) error {
 		d.engine.Rest()
 		select {
 		case <-ctx.Done():
-			err := d.drain()
-			d.table.SaveUsed()
-			d.removeCgroups()
-			d.closeGap(time.Now().Add(lossOver))
-			d.mark(job.Moment{Time: time.Now(), Kind: job.MomentStop})
-			return d.carryOut(err)
+			return d.stop()
 		case <-d.engine.Ready():
 			if err := d.engine.Err(); err != nil {
 				return fmt.Errorf("the engine failed: %w", err)
@@ -72,6 +67,19 @@ func (d *jobd) loop(ctx context.Context) error {
 			timer = time.After(housekeeping)
 		}
 	}
+}
+
+// stop is the loop's last turn.
+func (d *jobd) stop() error {
+	err := d.drainAll()
+	d.table.SaveUsed()
+	d.removeCgroups()
+	d.closeGap(time.Now().Add(lossOver))
+	d.mark(job.Moment{Time: time.Now(), Kind: job.MomentStop})
+	if err = d.carryOut(err); err == nil {
+		d.handOver()
+	}
+	return err
 }
 
 // command carries one out. The error is the engine's: the command's own goes to whoever gave it.
@@ -99,6 +107,15 @@ func (d *jobd) drain() error {
 	}
 	d.tuneCollector()
 	return d.carryOut(nil)
+}
+
+// drainAll drains until nothing is left of a queue that may hold more than one drain takes.
+func (d *jobd) drainAll() error {
+	for {
+		if err := d.drain(); err != nil || !d.engine.Behind() {
+			return err
+		}
+	}
 }
 
 // do runs f in the loop and waits for it.

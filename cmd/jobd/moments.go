@@ -40,7 +40,7 @@ func (d *jobd) begin() error {
 		missing = bootTime()
 		d.mark(job.Moment{Time: missing, Kind: job.MomentBoot})
 	}
-	if !d.whole.IsZero() && !(rebooted && inOrder(past, d.whole)) && d.whole.Before(missing) {
+	if !d.continued && !d.whole.IsZero() && !(rebooted && inOrder(past, d.whole)) && d.whole.Before(missing) {
 		d.mark(job.Moment{Time: missing, Since: &d.whole, Kind: job.MomentGap, Text: "jobd was not running"})
 	}
 	setup := job.Text(d.cfg.summary())

@@ -11,19 +11,15 @@ import (
 	"github.com/jobd-project/jobd/store"
 )
 
-// recover takes up the jobs that were open when jobd last ran: what the journal knows goes before what the store does,
-// because it is newer. Jobs of another boot are closed; of the others the members are found again.
-func (d *jobd) recover() error {
-	open, err := d.lastOpen()
-	if err != nil {
+// recover takes up the jobs that were open when jobd last ran, by what is on file. Jobs of another boot are closed; of the
+// others the members are found again.
+func (d *jobd) recover(open []job.Saved) (err error) {
+	if err := d.reserveFirst(); err != nil {
 		return err
 	}
-	first, limit, err := d.store.Reserve(reserveBlock)
-	if err != nil {
-		return fmt.Errorf("cannot reserve sequence numbers: %w", err)
-	}
-	d.table.Reserve(first, limit)
-	if err := d.drain(); err != nil { // what queued during the first scan
+	if d.queued() { // what is in there is from before, and about these jobs
+		defer func() { err = errors.Join(err, d.drainAll()) }()
+	} else if err := d.drain(); err != nil { // what queued during the first scan
 		return err
 	}
 	var here []job.Saved
@@ -54,6 +50,16 @@ func (d *jobd) recover() error {
 	return d.journal.Compact(d.store.Waiting())
 }
 
+// reserveFirst fetches the first sequence numbers, on disk before any is given.
+func (d *jobd) reserveFirst() error {
+	first, limit, err := d.store.Reserve(reserveBlock)
+	if err != nil {
+		return fmt.Errorf("cannot reserve sequence numbers: %w", err)
+	}
+	d.table.Reserve(first, limit)
+	return nil
+}
+
 // meterAnew notes what the jobs taken up have used already: the totals by user count from this start on.
 func (d *jobd) meterAnew() error {
 	open, err := d.readings()
@@ -70,7 +76,10 @@ func (d *jobd) restore(s job.Saved, f kernel.Found, past *pastOf) error {
 	s.Parted = past.parted
 	s.Entrants = slices.DeleteFunc(s.Entrants, func(e job.Entrant) bool {
 		st, err := kernel.Proc.Stat(e.PID)
-		return err != nil || st.Start != e.Start // its pid is another's now
+		if err != nil { // it has gone: the queue may still tell of it
+			return !slices.ContainsFunc(f.Members, func(id watch.ID) bool { return id.PID == e.PID })
+		}
+		return st.Start != e.Start // its pid is another's now
 	})
 	if err := d.table.Restore(s, f.POE, f.Members, past.since, past.unended(f.Members)); err != nil {
 		return fmt.Errorf("cannot take up job %d: %w", s.Seq, err)
@@ -94,7 +103,8 @@ func (d *jobd) unlessDamaged(what string, err error) error {
 	return nil
 }
 
-// lastOpen gives the jobs that were open when jobd stopped, the newest word on each.
+// lastOpen gives the jobs that were open when jobd stopped, the newest word on each: what the journal knows goes before what
+// the store does, because it is newer.
 func (d *jobd) lastOpen() ([]job.Saved, error) {
 	journal, replayed, err := store.OpenJournal(d.journalPath())
 	if err != nil {

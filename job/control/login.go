@@ -44,10 +44,14 @@ func ListenLogin(path string, log *slog.Logger) (*LoginServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newLoginServer(l, ps, log), nil
+}
+
+func newLoginServer(l *net.UnixListener, ps *peers, log *slog.Logger) *LoginServer {
 	return &LoginServer{
 		listener: l, peers: ps, log: newRateLog(log),
 		slots: make(chan struct{}, loginRequests), refusals: make(chan struct{}, loginRefusals),
-	}, nil
+	}
 }
 
 // Close takes the socket away; Serve returns.
@@ -60,7 +64,8 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// Serve answers until the context ends or the server is closed, and returns when the last request has been answered.
+// Serve answers until the context ends or the server is closed, and returns when the last request has been answered: a
+// login that has got through gets its job, also from a jobd that is told to stop.
 func (s *LoginServer) Serve(ctx context.Context, b Backend) error {
 	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
 	defer stop()
@@ -136,7 +141,7 @@ func (s *LoginServer) serve(ctx context.Context, b Backend, c *net.UnixConn, p P
 		s.send(c, formatLoginError(Errorf(BadRequest, "%s", err)))
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, loginWork)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loginWork)
 	defer cancel()
 	ans, err := s.login(ctx, b, p, req)
 	if err != nil {

@@ -35,6 +35,9 @@ type Connector struct {
 	groups    watch.Group // that are kept
 	readiness *readiness
 	self      int32
+	heir      *heir // nil: it opens sockets of its own
+	replays   bool  // the queue is from before the scan, and not read yet
+	kept      bool  // the sockets outlive the engine
 
 	counts   Counts
 	scratch  watch.Event
@@ -94,11 +97,8 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	if !delayAccounting(fs) {
 		c.groups &^= watch.GroupDelay // they read 0
 	}
-	var err error
-	if c.stats, err = dialTaskstats(); err != nil {
-		return nil, err
-	}
-	if c.events, err = dialConnector(nil); err == nil {
+	err := c.openSockets()
+	if err == nil {
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
 			return hear(fs, cgroups, pid, bornAt(at, readClocks()))
 		})
@@ -107,7 +107,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 		c.programs, err = newPrograms(fs, c.execs)
 	}
 	if err == nil {
-		err = c.scanFirst()
+		err = c.fill()
 	}
 	if err != nil {
 		c.closeSockets()
@@ -120,6 +120,28 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	return c, nil
 }
 
+func (c *Connector) openSockets() (err error) {
+	if c.heir != nil {
+		return c.inherit()
+	}
+	if c.stats, err = dialTaskstats(); err != nil {
+		return err
+	}
+	c.events, err = dialConnector(nil)
+	return err
+}
+
+// fill makes the first picture of who is alive.
+func (c *Connector) fill() error {
+	switch {
+	case c.heir == nil:
+		return c.scanFirst()
+	case c.heir.state == nil:
+		return c.scanOlder()
+	}
+	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
 func delayAccounting(fs FS) bool {
 	b, err := os.ReadFile(string(fs) + "/sys/kernel/task_delayacct")
 	return err == nil && string(trimmed(b)) == "1"
@@ -128,15 +150,20 @@ func delayAccounting(fs FS) bool {
 // Close ends the engine. A Ready that somebody waits on is not answered any more.
 func (c *Connector) Close() {
 	c.readiness.stop()
+	if c.stats != nil && !c.kept {
+		c.stats.deregister()
+	}
 	c.closeSockets()
 }
+
+// Keep leaves the sockets listening beyond Close: somebody holds them for the next engine.
+func (c *Connector) Keep() { c.kept = true }
 
 func (c *Connector) closeSockets() {
 	if c.events != nil {
 		c.events.close()
 	}
 	if c.stats != nil {
-		c.stats.deregister()
 		c.stats.close()
 	}
 	if c.sentinel != nil {
@@ -251,6 +278,9 @@ func (c *Connector) checkLoss() error {
 	c.counts.RecordsLost += uint64(records)
 	return nil
 }
+
+// Behind reports whether the last Drain left something in the queue.
+func (c *Connector) Behind() bool { return !c.emptied }
 
 // Counts gives the engine's own figures.
 func (c *Connector) Counts() Counts {

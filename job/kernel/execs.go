@@ -73,5 +73,12 @@ func (c *Connector) Program(id watch.ID) *watch.Program {
 	if c.programs == nil || !c.Alive(id) {
 		return nil
 	}
-	return c.programs.now(id.PID)
+	what := c.programs.now(id.PID)
+	if c.replays { // the table is older than /proc
+		st, err := c.FS.Stat(id.PID)
+		if p := c.lin.of(id.PID); err != nil || !sameStart(p.start, st.Start) {
+			return nil
+		}
+	}
+	return what
 }

@@ -56,12 +56,35 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		}
 		found[job.JID(label)] = f
 	}
+	if c.replays {
+		c.fromFile(poes, entries, found)
+	}
 	for jid, f := range found {
 		for _, id := range f.Members {
 			c.markAncestors(id, Label(jid))
 		}
 	}
 	return found, c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// fromFile takes in who is on file and was gone when /proc was looked at: the queue may tell of its exit, else the comparison
+// that follows it does.
+func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.JID]Found) {
+	for _, filed := range []map[job.Known]job.JID{entries, poes} {
+		for known, jid := range filed {
+			if known.Start == 0 || c.lin.of(known.PID) != nil {
+				continue
+			}
+			p := c.lin.add(known.PID, int64(known.Start)*nsPerTick)
+			p.label = Label(jid)
+			f := found[jid]
+			f.Members = append(f.Members, p.id)
+			if poes[known] == jid {
+				f.POE = p.id
+			}
+			found[jid] = f
+		}
+	}
 }
 
 // whose says whose a process is that was there before jobd: by its witnesses, by what is on file, by its parent.

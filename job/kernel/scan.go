@@ -98,6 +98,32 @@ func (c *Connector) scanFirst() error {
 	return nil
 }
 
+// scanOlder fills the table with what is older than the first event in the queue: of the others the queue tells. What it
+// cannot tell, because nobody knows whose the dead were, is found by the comparison that follows it.
+func (c *Connector) scanOlder() error {
+	c.clock = readClocks()
+	from := c.clock.mono
+	if b, ok, err := c.events.peek(); err != nil {
+		return fmt.Errorf("cannot read the queue of process events: %w", err)
+	} else if ok {
+		if ev, err := decodeProcEvent(b); err == nil {
+			from = ev.time
+		}
+	}
+	list, err := c.scan()
+	if err != nil {
+		return err
+	}
+	for _, s := range list {
+		if int64(s.Start)*nsPerTick <= c.clock.bootTime(from)+startSlack {
+			c.found(s)
+		}
+	}
+	c.scanned = readClocks().mono
+	c.replays, c.lost = true, true
+	return nil
+}
+
 // found adds a process that a scan found. Its fork event may still be in the queue.
 func (c *Connector) found(s seen) *proc {
 	p := c.lin.add(s.PID, int64(s.Start)*nsPerTick)
@@ -112,7 +138,7 @@ func (c *Connector) found(s seen) *proc {
 // exit records that came through; what is new there is settled by its witnesses, else by its parent. All of it is marked
 // as inferred.
 func (c *Connector) resync(emit Emit) {
-	c.lost = false
+	c.lost, c.replays = false, false
 	c.counts.Resyncs++
 	e := watch.Event{Kind: watch.Lost, Mono: c.clock.mono, Value: int64(c.counts.Lost - c.reported), Valid: true, Inferred: true}
 	c.reported = c.counts.Lost

@@ -51,6 +51,19 @@ func newSource(conn *netlink.Conn) (*source, error) {
 	return s, nil
 }
 
+// adopt makes a source of a socket that another engine opened, if it is one of the protocol. The descriptor stays the caller's.
+func adopt(fd, protocol int) (*source, error) {
+	got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || got != protocol {
+		return nil, errors.Join(fmt.Errorf("cannot go on with descriptor %d: it is no netlink socket of protocol %d", fd, protocol), err)
+	}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return &source{fd: own, buf: make([]byte, maxDatagram)}, nil
+}
+
 func (s *source) close() { unix.Close(s.fd) }
 
 // send sends one message to the kernel.
@@ -113,6 +126,22 @@ func (s *source) read() (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), uintptr(unsafe.Pointer(&s.buf[0])), uintptr(len(s.buf)),
 		unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
+}
+
+// peek shows the first datagram that is queued, and leaves it there. It is valid until the next read.
+func (s *source) peek() (datagram []byte, ok bool, err error) {
+	for {
+		n, _, err := unix.Recvfrom(s.fd, s.buf, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch err {
+		case nil:
+			return s.buf[:n], true, nil
+		case unix.EAGAIN:
+			return nil, false, nil
+		case unix.EINTR:
+		default:
+			return nil, false, os.NewSyscallError("recvfrom", err)
+		}
+	}
 }
 
 // dropped gives how many messages the kernel has dropped here since the last call, and how many bytes are queued

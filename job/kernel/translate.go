@@ -213,6 +213,10 @@ func (c *Connector) exit(ev *procEvent, emit Emit) {
 		return
 	}
 	p := c.lin.owner(tgid, tid)
+	if p == nil && c.replays && tid == tgid {
+		c.exitUnseen(ev, emit)
+		return
+	}
 	c.account(p, tid, p != nil && (p.label != 0 || p.undecided))
 	if p == nil {
 		return
@@ -231,6 +235,24 @@ func (c *Connector) exit(ev *procEvent, emit Emit) {
 		status = p.status
 	}
 	c.free(p, ev.time, status, true, false, emit)
+}
+
+// exitUnseen: a process has exited that was forked before the queue begins, and was gone when /proc was looked at. Its record
+// names its parent: where that is a member, and does not stand where labels meet, so was this.
+func (c *Connector) exitUnseen(ev *procEvent, emit Emit) {
+	if !c.record(ev.a, true) {
+		return
+	}
+	parent := c.lin.of(c.exited.PPID)
+	if parent == nil || parent.label == 0 || c.lin.ambiguous(parent) {
+		return
+	}
+	p := c.lin.add(ev.b, c.clock.bootTime(ev.time)-c.exited.Elapsed)
+	p.label, p.parent, p.usage = parent.label, parent.id, c.lin.takeUsage()
+	*p.usage = c.exited
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: ev.a, Mono: ev.time, Parent: parent.id, Inferred: true}
+	c.emit(&e, emit)
+	c.free(p, ev.time, int64(uint32(ev.c)), true, true, emit)
 }
 
 // free: a process is gone. Its usage is handed over for good.

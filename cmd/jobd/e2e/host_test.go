@@ -27,6 +27,8 @@ type host struct {
 	token   string   // in the environment of what the test starts
 	mayLose bool     // events may be lost, and jobd's log may have errors
 
+	holder  *holder // nil: nobody holds jobd's sockets
+
 	cmd    *exec.Cmd
 	exited chan error
 	log    *journal
@@ -78,7 +80,11 @@ func (h *host) flags() []string {
 func (h *host) start() {
 	h.t.Helper()
 	h.cmd = exec.Command(built.jobd, h.flags()...)
-	h.cmd.Stderr, h.cmd.Env = h.log, append(os.Environ(), h.env...)
+	h.cmd.Env = os.Environ()
+	if h.holder != nil {
+		h.cmd = h.holder.command(built.jobd, h.flags())
+	}
+	h.cmd.Stderr, h.cmd.Env = h.log, append(h.cmd.Env, h.env...)
 	must(h.t, h.cmd.Start())
 	h.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(h.cmd, h.exited)

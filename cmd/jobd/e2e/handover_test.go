@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/control"
+)
+
+// heldHost is a host with somebody who holds jobd's sockets.
+func heldHost(t *testing.T, args ...string) *host {
+	t.Helper()
+	h := plainHost(t, args...)
+	h.holder = newHolder(t, h.dir)
+	h.start()
+	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == 5 })
+	return h
+}
+
+// Where somebody holds the sockets, jobd is restarted in the middle of a storm, again and again, and nothing is lost or
+// guessed: every process is counted, with its exit record.
+func TestHandover(t *testing.T) {
+	const each = 12_000
+	h := heldHost(t)
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	storm, _ := w.stormPrograms()
+	quiet, dies := h.newSurvivor("quiet"), h.newSurvivor("dies")
+	quiet.grow(t)
+	dies.pids = pidsIn(t, dies.out, 1)
+	out := w.labOut("out")
+	l := w.loginEnv([]string{"LAB_OUT=" + out}, "svc", "alice", nil, storm, "1", itoa(each))
+	for i := range 3 {
+		so := h.show(l.jid).TotalProcesses
+		until(t, "the storm goes on", func() bool { return h.show(l.jid).TotalProcesses > so+each/20 })
+		if code := h.stop(unix.SIGTERM); code != 0 {
+			t.Fatalf("jobd ended with %d", code)
+		}
+		if i == 1 { // while nobody listens: one ends with its job, one forks
+			kill(t, dies.pids[0])
+			quiet.grow(t)
+		}
+		h.start()
+		quiet.check(h)
+	}
+	kill(t, pidsIn(t, out, 1)[0])
+	l.wait()
+	in := h.ended(l.jid)
+	if want := each + 3; in.TotalProcesses != want || in.Estimated || in.EndReason != job.EndExit {
+		t.Errorf("%d processes, want %d; estimated %v, ended by %q", in.TotalProcesses, want, in.Estimated, in.EndReason)
+	}
+	h.checkSum(t, in)
+	if in := h.ended(dies.jid); in.EndReason != job.EndExit || in.Estimated || in.ExitStatus == nil || *in.ExitStatus != 128+9 {
+		t.Errorf("the job that ended meanwhile is %+v", in)
+	}
+	for _, pid := range quiet.pids {
+		kill(t, pid)
+	}
+	if in := h.ended(quiet.jid); in.Estimated || in.TotalProcesses != 3 {
+		t.Errorf("the job that grew meanwhile is %+v", in)
+	}
+	for _, m := range h.moments() {
+		if m.Kind == job.MomentGap {
+			t.Errorf("a gap in the books: %+v", m)
+		}
+	}
+	if n := strings.Count(h.log.String(), "went on where the jobd before stopped"); n != 3 {
+		t.Errorf("jobd went on %d times, not 3", n)
+	}
+}
+
+// Who logs in while jobd is being restarted waits, and gets a job.
+func TestLoginWhileRestarted(t *testing.T) {
+	h := heldHost(t)
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	for range 3 {
+		h.stop(unix.SIGTERM)
+		late := make(chan *login)
+		go func() { late <- w.login("svc", "alice", nil, "true") }()
+		until(t, "somebody waits at login.sock", func() bool { return waitsAt(t, h.loginSocket()) })
+		h.start()
+		l := <-late
+		if l.jid == 0 {
+			t.Error("the login has no job")
+		}
+		l.wait()
+	}
+}
+
+// waitsAt reports whether somebody has connected whom nobody has accepted: the other end stands in /proc/net/unix with the
+// listening socket's name.
+func waitsAt(t *testing.T, path string) bool {
+	b, err := os.ReadFile("/proc/net/unix")
+	must(t, err)
+	return strings.Count(string(b), " "+path+"\n") > 1
+}
+
+// A jobd that is killed leaves its queue behind: what it tells of is on the books, marked, and nothing is there twice.
+func TestKilledWithHeldSockets(t *testing.T) {
+	const each = 6_000
+	h := heldHost(t)
+	h.mayLose = true // exec records of what nobody looked at, and what was read and not yet written
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	storm, _ := w.stormPrograms()
+	s := h.newSurvivor("stays")
+	s.grow(t)
+	out := w.labOut("out")
+	l := w.loginEnv([]string{"LAB_OUT=" + out}, "svc", "alice", nil, storm, "1", itoa(each))
+	until(t, "the storm goes on", func() bool { return h.show(l.jid).TotalProcesses > each/10 })
+	h.stop(unix.SIGKILL)
+	s.grow(t)
+	h.start()
+	s.check(h)
+	kill(t, pidsIn(t, out, 1)[0])
+	l.wait()
+	in := h.ended(l.jid)
+	records, err := h.client.Procs(h.soon(), control.Request{Job: ref(l.jid)})
+	must(t, err)
+	t.Logf("%d of %d processes counted, %d records", in.TotalProcesses, each+3, len(records))
+	if !in.Estimated || in.TotalProcesses > each+3 || in.TotalProcesses < each/2 || len(records) > in.TotalProcesses {
+		t.Errorf("the job is %+v, %d records", in, len(records))
+	}
+	h.checkBooks()
+}
