@@ -174,6 +174,12 @@ func TestTableAgainstModel(t *testing.T) {
 				}
 				m.home[p] = 0
 			},
+			"hand over": func(rt *rapid.T) { // effects come first, as they do when jobd stops
+				if effects := w.table.Effects(); len(effects) > 0 {
+					rt.Fatalf("%d effects were left over", len(effects))
+				}
+				check(rt, w.handOver(rt))
+			},
 			"": func(rt *rapid.T) {
 				m.settle()
 				for _, e := range w.table.Effects() {

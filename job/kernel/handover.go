@@ -76,7 +76,8 @@ var ErrHandover = errors.New("cannot go on from where the jobd before stopped")
 
 // HandOver writes down all that the engine knows. Everything has to have been drained, and nothing may be drained afterwards.
 func (c *Connector) HandOver() ([]byte, error) {
-	h := handover{Gen: c.lin.gen, Next: c.gaps.next, Seen: c.gaps.seen, Stash: make(map[int32][]handedRecord)}
+	h := handover{Next: c.gaps.next, Seen: c.gaps.seen, Stash: make(map[int32][]handedRecord)}
+	c.lin.handOver(&h)
 	for i, s := range []*source{c.events, c.stats} {
 		cookie, err := unix.GetsockoptUint64(s.fd, unix.SOL_SOCKET, unix.SO_COOKIE)
 		if err != nil {
@@ -84,25 +85,29 @@ func (c *Connector) HandOver() ([]byte, error) {
 		}
 		h.Sockets[i], h.Drops[i] = cookie, s.drops
 	}
-	for p := range c.lin.all() {
-		h.Live = append(h.Live, p.handOver())
-	}
-	for _, ghosts := range c.lin.ghosts {
-		for _, p := range ghosts {
-			h.Ghosts = append(h.Ghosts, p.handOver())
-		}
-	}
-	for label, ids := range c.lin.bounds {
-		for _, id := range ids {
-			h.Marks = append(h.Marks, handedMark{label, id})
-		}
-	}
 	for tid, list := range c.stash {
 		for _, r := range list {
 			h.Stash[tid] = append(h.Stash[tid], handedRecord{r.usage, r.at})
 		}
 	}
 	return json.Marshal(h)
+}
+
+func (l *lineage) handOver(h *handover) {
+	h.Gen = l.gen
+	for p := range l.all() {
+		h.Live = append(h.Live, p.handOver())
+	}
+	for _, ghosts := range l.ghosts {
+		for _, p := range ghosts {
+			h.Ghosts = append(h.Ghosts, p.handOver())
+		}
+	}
+	for label, ids := range l.bounds {
+		for _, id := range ids {
+			h.Marks = append(h.Marks, handedMark{label, id})
+		}
+	}
 }
 
 func (p *proc) handOver() handedProc {

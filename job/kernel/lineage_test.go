@@ -216,6 +216,12 @@ func TestLineageAgainstKernel(t *testing.T) {
 					delete(late, p)
 				}
 			},
+			"hand over": func(rt *rapid.T) {
+				var err error
+				if l, err = handedOver(l); err != nil {
+					rt.Fatal(err)
+				}
+			},
 			"": func(rt *rapid.T) {
 				for p := range tasks {
 					if l.of(p) == nil {
