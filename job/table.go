@@ -135,6 +135,9 @@ func (t *Table) Drain(on bool) { t.drained = on }
 // Drained reports whether jobs are made now.
 func (t *Table) Drained() bool { return t.drained }
 
+// Open counts the open jobs.
+func (t *Table) Open() int { return len(t.jobs) }
+
 // Jobs gives the open jobs, newest first.
 func (t *Table) Jobs() []Info {
 	out := make([]Info, 0, len(t.jobs))

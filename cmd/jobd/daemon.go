@@ -73,6 +73,7 @@ type model struct {
 	spent     map[string]*spending // by user, of jobs that have ended
 	borrowed  map[job.JID]*borrowed
 	losses    losses
+	ears      ears
 	gcPercent int
 }
 

@@ -89,26 +89,6 @@ func (d *jobd) identify(pid int32) (watch.ID, error) {
 	return id, nil
 }
 
-// hearAgain is identify for a process that is there for sure. When the engine has not heard of it, it has gone deaf: before
-// Linux 6.6 any listener that leaves can silence all. Then it asks for events again and compares its table with /proc.
-func (d *jobd) hearAgain(pid int32) (watch.ID, error) {
-	id, err := d.identify(pid)
-	if err == nil {
-		return id, nil
-	}
-	if _, gone := kernel.Proc.Stat(pid); gone != nil {
-		return watch.ID{}, err
-	}
-	d.log.Error("the kernel has not told of a process that is there: listening anew", "pid", pid)
-	if err := d.engine.ListenAgain(); err != nil {
-		return watch.ID{}, err
-	}
-	if err := d.drain(); err != nil {
-		return watch.ID{}, err
-	}
-	return d.identify(pid)
-}
-
 // create makes a job: the kernel is made to hold it first, so that nothing is on the books that the kernel does not
 // know. When something fails on the way, all of it is taken back.
 func (d *jobd) create(r job.Request) (job.Info, error) {

@@ -62,7 +62,12 @@ func (d *jobd) loop(ctx context.Context) error {
 		case <-timer:
 			timer = nil
 			d.keepHouse()
+		case <-d.ears.timer:
+			if err := d.listenUp(); err != nil {
+				return err
+			}
 		}
+		d.prick()
 		if timer == nil && d.chores() {
 			timer = time.After(housekeeping)
 		}
@@ -99,7 +104,6 @@ func (d *jobd) drain() error {
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
-	d.trouble("events were lost", d.engine.Loss())
 	d.trouble("what processes run is not followed", d.engine.ProgramsFailed())
 	d.lookForLosses()
 	if time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at

@@ -89,7 +89,7 @@ type losses struct {
 	looked          time.Time // … and when that was
 }
 
-// lossOver is how long nothing may have been lost for a gap to be over.
+// lossOver is how long nothing may have been lost for a gap to be over, and for jobd to be whole again.
 const lossOver = time.Second
 
 // lookForLosses runs after each drain.
@@ -105,6 +105,8 @@ func (d *jobd) lookForLosses() {
 			}
 		}
 		l.last = now
+		d.troubleSince("events were lost", l.since, fmt.Errorf("%d events and %d exit records so far; all processes are compared with the table",
+			events-l.before.events, records-l.before.records))
 	}
 	l.events, l.records, l.looked = events, records, now
 }
@@ -112,9 +114,10 @@ func (d *jobd) lookForLosses() {
 // closeGap writes a gap down when it is over.
 func (d *jobd) closeGap(now time.Time) {
 	l := &d.losses
-	if l.since.IsZero() || now.Sub(l.last) < lossOver {
+	if l.since.IsZero() || now.Sub(l.last) < lossOver || d.engine.Loss() != nil {
 		return
 	}
+	d.trouble("events were lost", nil)
 	events, records, since := l.events-l.before.events, l.records-l.before.records, l.since.UTC()
 	d.mark(job.Moment{
 		Time: l.last, Since: &since, Kind: job.MomentGap, Text: "the kernel dropped what jobd should have heard",

@@ -13,12 +13,15 @@ import (
 type troubles map[string]time.Time
 
 // trouble notes that something went wrong, or (nil) that it is right again. It is logged when that changes, not each time.
-func (d *jobd) trouble(what string, err error) {
+func (d *jobd) trouble(what string, err error) { d.troubleSince(what, time.Now(), err) }
+
+// troubleSince is trouble for something that began earlier.
+func (d *jobd) troubleSince(what string, begin time.Time, err error) {
 	since, was := d.troubles[what]
 	switch {
 	case err != nil && !was:
-		d.troubles[what] = time.Now()
-		d.log.Error("degraded", "why", what, "error", err)
+		d.troubles[what] = begin
+		d.log.Error("degraded", "why", what, "since", begin.UTC().Format(time.RFC3339Nano), "error", err)
 	case err == nil && was:
 		delete(d.troubles, what)
 		d.log.Info("healed", "why", what, "after", time.Since(since).Round(time.Millisecond))

@@ -43,7 +43,9 @@ type Connector struct {
 	scratch  watch.Event
 	exited   watch.Usage // the exit record that was found last
 	lost     bool
-	emptied  bool // the last Drain read everything
+	heard    int64 // CLOCK_MONOTONIC ns when something was read last
+	row      int   // exits of members in a row without a record
+	emptied  bool  // the last Drain read everything
 	clock    clocks
 	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
 	reported uint64 // losses that a Lost event has told of
@@ -243,6 +245,9 @@ func (c *Connector) Drain(emit Emit) error {
 	})
 	if err != nil {
 		return fmt.Errorf("cannot read process events: %w", err)
+	}
+	if n > 0 {
+		c.heard = c.clock.mono
 	}
 	c.emptied = n < drainMost
 	if err := c.checkLoss(); err != nil {

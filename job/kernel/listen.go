@@ -63,16 +63,6 @@ func (s *source) listen() error {
 	})
 }
 
-// ListenAgain asks for events once more, and has the next Drain compare the table with /proc.
-func (c *Connector) ListenAgain() error {
-	msg := netlink.Message{Header: netlink.Header{Type: netlink.Done}, Data: listenMessage(1)}
-	if err := c.events.send(msg); err != nil {
-		return fmt.Errorf("cannot listen on the proc connector: %w: %w", ErrNoConnector, err)
-	}
-	c.lost = true
-	return nil
-}
-
 // dialTaskstats registers for the exit records of every CPU.
 func dialTaskstats() (*source, error) {
 	family, err := taskstatsFamily()

@@ -10,12 +10,16 @@ func (c *Connector) account(p *proc, tid int32, wanted bool) {
 	case !wanted:
 	case !ok:
 		p.missed = true
-		c.counts.RecordsMissed++
+		c.missedOne()
+		return
 	case p.usage == nil:
 		p.usage = c.lin.takeUsage()
 		*p.usage = c.exited
 	default:
 		p.usage.Add(&c.exited)
+	}
+	if wanted {
+		c.row = 0
 	}
 }
 

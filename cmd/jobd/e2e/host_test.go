@@ -27,7 +27,7 @@ type host struct {
 	token   string   // in the environment of what the test starts
 	mayLose bool     // events may be lost, and jobd's log may have errors
 
-	holder  *holder // nil: nobody holds jobd's sockets
+	holder *holder // nil: nobody holds jobd's sockets
 
 	cmd    *exec.Cmd
 	exited chan error

@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 )
 
@@ -53,10 +57,7 @@ func TestEventsLost(t *testing.T) {
 		t.Errorf("the job that ended unseen is %+v", in)
 	}
 	h.checkBooks()
-	st, err := h.client.Status(h.soon())
-	if err != nil || st.DegradedSince != nil {
-		t.Errorf("still degraded: %+v, %v", st, err)
-	}
+	st := h.awaitWhole()
 	records, err := h.client.Procs(h.soon(), control.Request{Job: ref(s.jid)})
 	if err != nil || len(records) != 1 || records[0].PID != dead || !records[0].Estimated {
 		t.Errorf("%d records, %v; want one, of %d, estimated", len(records), err, dead)
@@ -73,9 +74,57 @@ func TestEventsLost(t *testing.T) {
 	t.Logf("%d events of noise, %d events lost, %d resyncs", noise, st.EventsLost, st.Resyncs)
 }
 
-func (h *host) awaitHealing() {
+// A storm of forks larger than the buffers, during which nobody reads: who stays of it is a member, whenever it was forked,
+// and jobd says since when it is not whole until it is.
+func TestStormUnread(t *testing.T) {
+	const forks, noise = 3_000, 50_000 // three times that is more than the buffer holds
+	h := newHost(t)
+	h.mayLose = true
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	out, begin := w.labOut("out"), filepath.Join(w.dir, "go")
+	must(t, unix.Mkfifo(begin, 0o666))
+	must(t, os.Chmod(begin, 0o666))
+	script := "read x <" + begin + "; for i in 1 2 3; do " + built.lab + " stay & " + built.lab + " noise " + itoa(noise) +
+		"; " + built.lab + " storm " + itoa(forks) + "; done; " + built.lab + " stay & wait"
+	l := w.loginEnv([]string{"LAB_OUT=" + out}, "svc", "alice", nil, "sh", "-c", script)
+	must(t, h.cmd.Process.Signal(unix.SIGSTOP))
+	must(t, os.WriteFile(begin, []byte("go\n"), 0))
+	pidsIn(t, out, 4)
+	must(t, h.cmd.Process.Signal(unix.SIGCONT))
+	st := h.awaitHealing()
+	truth := slices.DeleteFunc(withToken("LAB_OUT="+out), func(pid int32) bool { return int(pid) == l.cmd.Process.Pid })
+	if got := h.members(l.jid); len(truth) != 6 || !slices.Equal(got, sorted(truth)) {
+		t.Errorf("the members are:%s\nwant:%s", describe(got), describe(truth))
+	}
+	h.awaitWhole()
+	if in := h.show(l.jid); !in.Estimated {
+		t.Error("the job is not marked")
+	}
+	h.checkBooks()
+	t.Logf("%d events lost in a storm of %d forks, %d resyncs", st.EventsLost, 3*forks, st.Resyncs)
+	h.endLogin(l)
+	if m := h.moments(); !slices.ContainsFunc(m, func(m job.Moment) bool { return m.Kind == job.MomentGap && *m.Events == st.EventsLost }) {
+		t.Errorf("no gap of %d events in %+v", st.EventsLost, m)
+	}
+}
+
+// awaitWhole waits until jobd is not degraded any more.
+func (h *host) awaitWhole() (st control.StatusAnswer) {
 	h.t.Helper()
-	var st control.StatusAnswer
+	for _, word := range []string{`msg=degraded why="events were lost" since=`, `msg=healed why="events were lost" after=`} {
+		until(h.t, word, func() bool { return strings.Contains(h.log.String(), word) })
+	}
+	until(h.t, "jobd is whole again", func() bool {
+		var err error
+		st, err = h.client.Status(h.soon())
+		must(h.t, err)
+		return st.DegradedSince == nil
+	})
+	return st
+}
+
+func (h *host) awaitHealing() (st control.StatusAnswer) {
+	h.t.Helper()
 	defer func() {
 		if h.t.Failed() {
 			h.t.Logf("%d events lost, %d resyncs, events %v", st.EventsLost, st.Resyncs, st.Events)
@@ -87,4 +136,5 @@ func (h *host) awaitHealing() {
 		must(h.t, err)
 		return st.EventsLost > 0 && st.Resyncs > 0
 	})
+	return st
 }
