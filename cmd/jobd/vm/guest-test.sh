@@ -264,6 +264,22 @@ logout_leaves_the_daemon() {
 	matches "the daemon's second is in cpu_ns" "${fact[cpu_ns]-}" '^[1-9][0-9]{9,}$'
 }
 
+all_true() { [ "$(trues)" = "$1" ]; }
+trues() { ask "[.[] | select(.seq == $seq and .comm == \"true\" and (.estimated | not))] | length" procs; }
+
+# Systemd holds the sockets: what happens while jobd is restarted is counted to the process.
+jobd_restarted() {
+	local before
+	before=$(trues)
+	in_login main '(for i in {1..60}; do /bin/true; done; touch ~/trues) >/dev/null 2>&1 &'
+	systemctl restart jobd
+	until_ok 60 test -e /home/alice/trues
+	until_ok 30 all_true $((before + 60))
+	equals 'processes that ran while jobd was restarted are all on the books' "$(trues)" $((before + 60))
+	equals 'jobd went on where it had stopped' "$(journalctl -b --no-pager -q -u jobd | grep -c 'went on where the jobd before stopped')" 1
+	equals 'the job is not an estimate' "$(job "$seq" .estimated)" false
+}
+
 # Systemd starts jobd again; the journal of open jobs has to be enough.
 jobd_killed() {
 	local before
@@ -381,7 +397,7 @@ main() {
 		return
 	fi
 	section jobd_is_ready || return
-	for name in login_is_a_job cpu_agrees escapes_stay_in logout_leaves_the_daemon jobd_killed \
+	for name in login_is_a_job cpu_agrees escapes_stay_in jobd_restarted logout_leaves_the_daemon jobd_killed \
 		the_job_ends su_is_a_mark twenty_logins exit_codes the_books_balance jobd_is_down; do
 		section "$name"
 	done
