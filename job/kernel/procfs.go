@@ -90,7 +90,11 @@ func (fs FS) PIDs() ([]int32, error) { return numbers(string(fs)) }
 
 // Tasks lists the threads of a process, /proc/PID/task.
 func (fs FS) Tasks(pid int32) ([]int32, error) {
-	return numbers(string(fs) + "/" + strconv.Itoa(int(pid)) + "/task")
+	tids, err := numbers(string(fs) + "/" + strconv.Itoa(int(pid)) + "/task")
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+		return nil, ErrGone
+	}
+	return tids, err
 }
 
 func numbers(dir string) ([]int32, error) {

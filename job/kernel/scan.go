@@ -70,19 +70,33 @@ func (c *Connector) scan() ([]seen, error) {
 		if st.Dead() {
 			continue
 		}
-		s := seen{Stat: st}
-		if st.Threads > 1 {
-			if s.tids, err = c.FS.Tasks(pid); err != nil {
-				s.tids = nil
-			}
-			if st.State == 'Z' { // the first thread has exited and is only listed
-				s.tids = slices.DeleteFunc(s.tids, func(tid int32) bool { return tid == pid })
-			}
+		tids, err := c.tasks(st)
+		if errors.Is(err, ErrGone) {
+			continue
 		}
-		out = append(out, s)
+		if err != nil {
+			return nil, fmt.Errorf("cannot scan process %d: %w", pid, err)
+		}
+		out = append(out, seen{Stat: st, tids: tids})
 	}
 	slices.SortFunc(out, func(a, b seen) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID)) })
 	return out, nil
+}
+
+// tasks lists a process's threads where it has several. ErrGone: the last have exited since st was read. The first may have
+// exited long ago, so that no event would tell of the end.
+func (c *Connector) tasks(st Stat) ([]int32, error) {
+	if st.Threads <= 1 {
+		return nil, nil
+	}
+	tids, err := c.FS.Tasks(st.PID)
+	if st.State == 'Z' { // the first thread is only listed
+		tids = slices.DeleteFunc(tids, func(tid int32) bool { return tid == st.PID })
+	}
+	if err == nil && len(tids) == 0 {
+		err = ErrGone
+	}
+	return tids, err
 }
 
 // scanFirst fills the table with what lives already.

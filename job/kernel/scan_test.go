@@ -1,0 +1,40 @@
+package kernel
+
+import (
+	"slices"
+	"testing"
+)
+
+// A process that ends while it is looked at is left out: nobody would tell of its end any more. Its first thread had exited,
+// and the others have gone between one look and the next.
+func TestScanLeavesOutWhoIsGoing(t *testing.T) {
+	fs := fakeProc(t, map[string]string{
+		"1/stat":       statLine(1, "init", "S", 0, 1, 0),
+		"40/stat":      statLine(40, "jobd", "S", 1, 1, 10),
+		"41/stat":      statLine(41, "gone", "Z", 1, 4, 20),
+		"42/stat":      statLine(42, "going", "Z", 1, 4, 30),
+		"42/task/42/x": "",
+		"43/stat":      statLine(43, "goes on", "Z", 1, 2, 40),
+		"43/task/43/x": "",
+		"43/task/44/x": "",
+		"45/stat":      statLine(45, "vanished", "S", 1, 3, 50),
+		"46/stat":      statLine(46, "threads", "S", 1, 2, 60),
+		"46/task/46/x": "",
+		"46/task/47/x": "",
+		"48/stat":      statLine(48, "zombie", "Z", 1, 1, 70),
+		"48/task/48/x": "",
+	})
+	c := &Connector{FS: fs, self: 40}
+	list, err := c.scan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[int32][]int32)
+	for _, s := range list {
+		slices.Sort(s.tids)
+		got[s.PID] = s.tids
+	}
+	if len(got) != 4 || !slices.Equal(got[43], []int32{44}) || !slices.Equal(got[46], []int32{46, 47}) || got[1] != nil || got[40] != nil {
+		t.Errorf("the scan found %v", got)
+	}
+}
