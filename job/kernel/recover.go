@@ -89,10 +89,12 @@ func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.
 
 // whose says whose a process is that was there before jobd: by its witnesses, by what is on file, by its parent.
 func (c *Connector) whose(s seen, filed Label) Label {
-	if heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start)); ok {
-		if label := c.bench.judge(heard); label != 0 {
-			return label
-		}
+	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
+	if !ok {
+		heard = testimony{}
+	}
+	if label := c.bench.judge(heard); label != 0 {
+		return label
 	}
 	if filed != 0 {
 		return filed
@@ -100,5 +102,5 @@ func (c *Connector) whose(s seen, filed Label) Label {
 	if parent := c.lin.of(s.PPID); parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}) {
 		return parent.label
 	}
-	return 0
+	return c.bench.verdict(heard, 0)
 }

@@ -203,8 +203,11 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
 	parent := c.lin.of(s.PPID)
 	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
-	p.out = parent != nil && parent.out
-	switch label := c.bench.judge(heard); {
+	known := Label(0)
+	if parent != nil {
+		known, p.out = parent.label, parent.out
+	}
+	switch label := c.bench.verdict(heard, known); {
 	case p.out:
 	case ok && label != 0:
 		p.label = label

@@ -81,6 +81,42 @@ func TestAmbiguousForks(t *testing.T) {
 	}
 }
 
+// TestNestedJobsShareTheirSession: who has an audit session that nested jobs share is in the oldest of them, unless more is
+// known; a cgroup that several share may be a stranger's as well.
+func TestNestedJobsShareTheirSession(t *testing.T) {
+	one, two := uint32(1), uint32(2)
+	nested := func() *court {
+		k := newCourt(t)
+		k.login(10, 7, job.Placement{Cgroup: "/s", Audit: &one})
+		inner, _ := k.fork(10, nil)
+		k.login(inner.id.PID, 8, job.Placement{Cgroup: "/s", Audit: &one})
+		k.c.lin.bound(8, []watch.ID{k.c.lin.of(10).id})
+		return k
+	}
+	k := nested()
+	if p, inherits := k.fork(1, &testimony{cgroup: "/s", audit: &one}); p.label != 7 || inherits != 10 {
+		t.Errorf("an orphan's child has label %d from %d, want the outer job's", p.label, inherits)
+	}
+	if p, _ := k.fork(10, &testimony{cgroup: "/s", audit: &one}); p.label != 7 || k.c.counts.Unwitnessed != 1 {
+		t.Errorf("the outer job's child, or the inner one's, has label %d, %d unwitnessed", p.label, k.c.counts.Unwitnessed)
+	}
+	lost, _ := k.fork(1, nil)
+	if p, _ := k.fork(lost.id.PID, &testimony{cgroup: "/s", audit: &one}); p.label != 7 {
+		t.Errorf("the child of one that was gone first has label %d", p.label)
+	}
+	k.c.FS = fakeProc(t, map[string]string{
+		"200/stat": statLine(200, "orphan", "S", 1, 1, 50), "200/sessionid": "1", "200/cgroup": "0::/s\n",
+	})
+	if label := k.c.whose(seen{Stat: Stat{PID: 200, PPID: 1, Start: 50}}, 0); label != 7 {
+		t.Errorf("an orphan that was there before jobd has label %d", label)
+	}
+	for _, stranger := range []*testimony{{cgroup: "/s"}, {cgroup: "/s", audit: &two}} {
+		if p, _ := k.fork(1, stranger); p.label != 0 {
+			t.Errorf("a stranger has label %d", p.label)
+		}
+	}
+}
+
 // TestChildrenOfTheUndecidedAreAsked: what could not be settled is handed on, until somebody can be asked.
 func TestChildrenOfTheUndecidedAreAsked(t *testing.T) {
 	k := newCourt(t)

@@ -121,7 +121,7 @@ func (c *Connector) foundSince(tgid int32, at int64) since {
 // settleOrphan asks the witness about the child of a parent that the table does not know.
 func (c *Connector) settleOrphan(child *proc, at int64) (watch.ID, bool) {
 	heard, ok := hear(c.FS, c.Cgroups, child.id.PID, bornAt(at, c.clock))
-	if label := c.bench.judge(heard); ok && label != 0 {
+	if label := c.bench.verdict(heard, 0); ok && label != 0 {
 		if creator := c.lin.creator(child, label); creator != nil {
 			c.counts.Witnessed++
 			child.label = label
@@ -165,7 +165,7 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 			heard.cgroup = ""
 		}
 	}
-	label := c.bench.judge(heard)
+	label := c.bench.verdict(heard, child.label)
 	sure := c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
 	switch {
 	case ok && label == child.label && (label != 0 || sure):

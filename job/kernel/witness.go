@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -127,6 +128,22 @@ func (b *bench) judge(t testimony) Label {
 		}
 	}
 	return 0
+}
+
+// verdict is what judge says, or, where nested jobs share an audit session, the oldest of them: who has that session descends
+// from their login. It is not for cgroups, in which strangers may be. When the label that is known already is one of
+// them, nothing better is known.
+func (b *bench) verdict(t testimony, known Label) Label {
+	if label := b.judge(t); label != 0 || t.audit == nil {
+		return label
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	labels := b.audits[*t.audit]
+	if len(labels) == 0 || slices.Contains(labels, known) {
+		return 0
+	}
+	return slices.Min(labels)
 }
 
 // reliable reports whether every one of these labels has a witness: then one that names none of them means none.
