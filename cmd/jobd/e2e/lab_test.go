@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // labOut makes the file in which the processes of testdata/lab.c write down who stays.
@@ -19,8 +20,13 @@ func (w *world) labOut(name string) string {
 // pidsIn waits until n processes have written down that they stay.
 func pidsIn(t *testing.T, path string, n int) []int32 {
 	t.Helper()
+	return pidsWithin(t, path, n, patience)
+}
+
+func pidsWithin(t *testing.T, path string, n int, most time.Duration) []int32 {
+	t.Helper()
 	var pids []int32
-	until(t, fmt.Sprintf("%d pids in %s", n, path), func() bool {
+	untilWithin(t, fmt.Sprintf("%d pids in %s", n, path), most, func() bool {
 		b, err := os.ReadFile(path)
 		must(t, err)
 		pids = pids[:0]

@@ -14,7 +14,7 @@ import (
 const patience = 20 * time.Second
 
 // built is where the programs are that are built once for all tests; jobctl is empty where it could not be built.
-var built struct{ dir, jobd, jobctl, module, login, lab string }
+var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads string }
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
@@ -48,6 +48,7 @@ func buildAll(dir string) error {
 	built.dir = dir
 	built.jobd, built.module = filepath.Join(dir, "jobd-bin"), filepath.Join(dir, "pam_job.so")
 	built.login, built.lab = filepath.Join(dir, "login"), filepath.Join(dir, "lab")
+	built.ways, built.threads = filepath.Join(dir, "ways"), filepath.Join(dir, "threads")
 	sources, err := filepath.Glob("../../../pam/module/*.c")
 	if err != nil {
 		return err
@@ -63,6 +64,8 @@ func buildAll(dir string) error {
 		cc(built.module, moduleFlags, append(sources, "-lpam")...),
 		cc(built.login, helperFlags, "testdata/login.c", "-lpam"),
 		cc(built.lab, helperFlags, "-pthread", "testdata/lab.c"),
+		cc(built.ways, helperFlags, "testdata/ways.c"),
+		cc(built.threads, helperFlags, "-pthread", "testdata/threads.c"),
 	)
 }
 
@@ -109,7 +112,12 @@ func needProgram(t *testing.T, name string) string {
 // until waits for a condition.
 func until(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !met(); time.Sleep(5 * time.Millisecond) {
+	untilWithin(t, what, patience, met)
+}
+
+func untilWithin(t *testing.T, what string, most time.Duration, met func() bool) {
+	t.Helper()
+	for end := time.Now().Add(most); !met(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain: %s", what)
 		}

@@ -21,78 +21,13 @@
  *   lab burn MS               that much CPU, and the end
  *   lab thread-burn MS        that much CPU in a thread that exits, and stay
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "stay.h"
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
-
-static void announce(void)
-{
-	char line[16];
-	const char *out = getenv("LAB_OUT");
-	int fd, n = snprintf(line, sizeof line, "%d\n", (int)getpid());
-
-	if (out == NULL)
-		return;
-	fd = open(out, O_WRONLY | O_APPEND | O_CLOEXEC);
-	if (fd < 0 || write(fd, line, (size_t)n) != n)
-		_exit(3);
-	close(fd);
-}
-
-static volatile sig_atomic_t asked;
-
-static void ask(int sig)
-{
-	(void)sig;
-	asked = 1;
-}
-
-/* SIGUSR1 is blocked but for the wait, so that none is overlooked. */
-__attribute__((noreturn)) static void stay(void)
-{
-	sigset_t block, old;
-
-	sigemptyset(&block);
-	sigaddset(&block, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &block, &old);
-	sigdelset(&old, SIGUSR1);
-	signal(SIGUSR1, ask);
-	announce();
-	for (;;) {
-		sigsuspend(&old);
-		if (asked && fork() == 0)
-			announce();
-		asked = 0;
-	}
-}
-
-static pid_t clone_parent(void)
-{
-	return (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-}
-
-static void siblings(int n)
-{
-	while (n-- > 0) {
-		pid_t pid = clone_parent();
-
-		if (pid == 0)
-			stay();
-		if (pid < 0)
-			_exit(4);
-	}
-}
 
 static void child_siblings(int n)
 {
@@ -117,21 +52,6 @@ static void orphan_siblings(int n)
 		sched_yield();
 	siblings(n);
 	stay();
-}
-
-static void quick_siblings(int n)
-{
-	while (n-- > 0) {
-		pid_t pid = clone_parent();
-
-		if (pid < 0)
-			_exit(4);
-		if (pid > 0)
-			continue;
-		if (fork() == 0)
-			stay();
-		_exit(0);
-	}
 }
 
 static void *fork_in_thread(void *unused)
@@ -223,28 +143,13 @@ static void chain(int n)
 	stay();
 }
 
-/* In a pid namespace getpid() is another number than outside; /proc is mounted outside. */
-static void announce_outside(void)
-{
-	char pid[16];
-	ssize_t n = readlink("/proc/self", pid, sizeof pid - 1);
-	int fd = open(getenv("LAB_OUT"), O_WRONLY | O_APPEND | O_CLOEXEC);
-
-	if (n < 1 || fd < 0)
-		_exit(3);
-	pid[n++] = '\n';
-	if (write(fd, pid, (size_t)n) != n)
-		_exit(3);
-	close(fd);
-}
-
 static void ns_host(void)
 {
 	if (unshare(CLONE_NEWUSER | CLONE_NEWPID) != 0)
 		_exit(4);
 	if (fork() == 0) {
 		signal(SIGCHLD, SIG_IGN);
-		announce_outside();
+		announce();
 		for (;;)
 			pause();
 	}
@@ -267,8 +172,8 @@ static void ns_hop(const char *pid)
 			_exit(0);
 		while (getppid() == 2) /* until it is init's, whose pid in there is 1 */
 			usleep(1000);
-		if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0)
-			announce_outside();
+		if (clone_parent() == 0)
+			announce();
 		for (;;)
 			pause();
 	}
