@@ -45,7 +45,7 @@ test-vm: build
 
 # All of it, with the race detector, and every fuzzer for a while.
 test-full: deps build lint
-	JOBD_INTEGRATION=1 $(GO) test -race -timeout 60m -run '$(RUN)' $(PKG)
+	JOBD_INTEGRATION=1 JOBD_FULL=1 $(GO) test -race -timeout 60m -run '$(RUN)' $(PKG)
 	$(MAKE) fuzz
 	$(MAKE) test-vm
 

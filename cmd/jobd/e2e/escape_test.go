@@ -74,7 +74,7 @@ func TestEscape(t *testing.T) {
 				}
 				t.Run(strings.Join([]string{witness.name, entry.name, e.name}, ": "), func(t *testing.T) {
 					h.use(t)
-					l := h.world.leave(e, "svc", entry.opts)
+					l := h.world.leave(e, "svc", "alice", entry.opts)
 					h.judge(l)
 					h.endEscape(l)
 				})
@@ -118,10 +118,10 @@ type leaving struct {
 func outName(t *testing.T) string { return strings.ReplaceAll(filepath.Base(t.Name()), " ", "_") }
 
 // leave has a user log in and try a way out.
-func (w *world) leave(e way, service string, opts []string) *leaving {
+func (w *world) leave(e way, service, user string, opts []string) *leaving {
 	w.h.t.Helper()
 	l := &leaving{stay: e.stay, out: w.labOut(outName(w.h.t))}
-	l.login = w.loginEnv([]string{l.mark()}, service, "alice", opts, "sh", "-c", "exec "+w.line(e, l.out))
+	l.login = w.loginEnv([]string{l.mark()}, service, user, opts, "sh", "-c", "exec "+w.line(e, l.out))
 	l.jid = l.login.jid
 	if opts == nil {
 		l.beside = []int32{w.h.show(l.jid).POE}
@@ -140,7 +140,7 @@ func (w *world) line(e way, out string) string {
 	must(w.h.t, os.Chmod(dir, 0o777))
 	return strings.NewReplacer("%o", out, "%d", dir, "%c", cgroupMount(w.h.t), "%n", storms(),
 		"%r", w.setuid(built.lab, "rootlab"), "%l", w.setuid(built.login, "rootlogin"),
-		"threads ", built.threads+" ", "ways ", built.ways+" ", "lab ", built.lab+" ").Replace(e.cmd)
+		"threads ", built.threads+" ", "bomb ", built.bomb+" ", "ways ", built.ways+" ", "lab ", built.lab+" ").Replace(e.cmd)
 }
 
 // storms is how many forks a storm of three parts has in each. With JOBD_FULL=1 it takes its time.

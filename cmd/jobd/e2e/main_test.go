@@ -14,7 +14,7 @@ import (
 const patience = 20 * time.Second
 
 // built is where the programs are that are built once for all tests; jobctl is empty where it could not be built.
-var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads string }
+var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb string }
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
@@ -48,7 +48,7 @@ func buildAll(dir string) error {
 	built.dir = dir
 	built.jobd, built.module = filepath.Join(dir, "jobd-bin"), filepath.Join(dir, "pam_job.so")
 	built.login, built.lab = filepath.Join(dir, "login"), filepath.Join(dir, "lab")
-	built.ways, built.threads = filepath.Join(dir, "ways"), filepath.Join(dir, "threads")
+	built.ways, built.threads, built.bomb = filepath.Join(dir, "ways"), filepath.Join(dir, "threads"), filepath.Join(dir, "bomb")
 	sources, err := filepath.Glob("../../../pam/module/*.c")
 	if err != nil {
 		return err
@@ -64,6 +64,7 @@ func buildAll(dir string) error {
 		cc(built.module, moduleFlags, append(sources, "-lpam")...),
 		cc(built.login, helperFlags, "testdata/login.c", "-lpam"),
 		cc(built.lab, helperFlags, "-pthread", "testdata/lab.c"),
+		cc(built.bomb, helperFlags, "testdata/bomb.c"),
 		cc(built.ways, helperFlags, "testdata/ways.c"),
 		cc(built.threads, helperFlags, "-pthread", "testdata/threads.c"),
 	)

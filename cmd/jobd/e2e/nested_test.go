@@ -30,7 +30,7 @@ func TestEscapeFromNested(t *testing.T) {
 		for _, e := range nestedWays {
 			t.Run(witness.name+": "+e.name, func(t *testing.T) {
 				h.use(t)
-				l := h.world.leave(e, "svc", []string{"-x"})
+				l := h.world.leave(e, "svc", "alice", []string{"-x"})
 				h.judge(l)
 				inner := h.judgeNested(l, witness.args == nil)
 				h.endEscape(l)
