@@ -14,7 +14,7 @@ import (
 const patience = 20 * time.Second
 
 // built is where the programs are that are built once for all tests; jobctl is empty where it could not be built.
-var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb string }
+var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb, puppet string }
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
@@ -47,8 +47,6 @@ var (
 func buildAll(dir string) error {
 	built.dir = dir
 	built.jobd, built.module = filepath.Join(dir, "jobd-bin"), filepath.Join(dir, "pam_job.so")
-	built.login, built.lab = filepath.Join(dir, "login"), filepath.Join(dir, "lab")
-	built.ways, built.threads, built.bomb = filepath.Join(dir, "ways"), filepath.Join(dir, "threads"), filepath.Join(dir, "bomb")
 	sources, err := filepath.Glob("../../../pam/module/*.c")
 	if err != nil {
 		return err
@@ -62,12 +60,25 @@ func buildAll(dir string) error {
 	return errors.Join(
 		tool("go", "build", "-o", built.jobd, ".."),
 		cc(built.module, moduleFlags, append(sources, "-lpam")...),
-		cc(built.login, helperFlags, "testdata/login.c", "-lpam"),
-		cc(built.lab, helperFlags, "-pthread", "testdata/lab.c"),
-		cc(built.bomb, helperFlags, "testdata/bomb.c"),
-		cc(built.ways, helperFlags, "testdata/ways.c"),
-		cc(built.threads, helperFlags, "-pthread", "testdata/threads.c"),
+		buildHelpers(dir),
 	)
+}
+
+// buildHelpers builds what the tests run as users' programs: testdata/NAME.c each.
+func buildHelpers(dir string) error {
+	var errs []error
+	for _, p := range []struct {
+		to   *string
+		name string
+		lib  string
+	}{
+		{&built.login, "login", "-lpam"}, {&built.lab, "lab", "-pthread"}, {&built.threads, "threads", "-pthread"},
+		{&built.ways, "ways", "-pthread"}, {&built.bomb, "bomb", "-pthread"}, {&built.puppet, "puppet", "-pthread"},
+	} {
+		*p.to = filepath.Join(dir, p.name)
+		errs = append(errs, cc(*p.to, helperFlags, "testdata/"+p.name+".c", p.lib))
+	}
+	return errors.Join(errs...)
 }
 
 func cc(out string, flags []string, args ...string) error {

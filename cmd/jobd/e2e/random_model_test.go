@@ -1,0 +1,335 @@
+package e2e
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// The reference model: what docs/design.md says of membership, slow and obvious. It shares nothing with the product.
+
+type reference struct {
+	witness string // what the kernel can testify: "cgroup", "audit" or "none"
+	procs   map[string]*refProc
+	jobs    map[string]*refJob
+	blind   string // "": jobd sees; "down": it is not running; "deaf": it is stopped, and its buffers overflow
+
+	attached, came, departed uint64 // since jobd was started
+	unwitnessed              uint64 // of the jobds before
+}
+
+type refProc struct {
+	name    string
+	pid     int32
+	job     *refJob
+	parent  *refProc // who its fork named; it says what a tree is
+	threads map[string]*puppet
+
+	out     bool    // root took it out of a job, or whom it descends from
+	listed  *refJob // the job that remembers that it took out this very process
+	entrant bool    // root put it in
+	cgroup  *refJob // whose cgroup it is in
+	session int     // audit session, by the serial number of the login; 0: none
+	meets   bool    // processes of different jobs are, or have been, below it
+	unseen  bool    // born while jobd was blind
+	dead    bool
+}
+
+type refJob struct {
+	name, jid string
+	up        *refJob // it was opened in
+	poe       *refProc
+	poeGone   bool
+	closed    bool
+	held      bool
+	killed    bool
+	members   map[*refProc]bool
+	session   int
+	tag       string
+
+	total int
+	left  []refExit
+	ended string // why; "": it is open
+	vague bool   // jobd was blind for some of its life
+}
+
+// refExit is a process that ended in a job.
+type refExit struct {
+	pid    int32
+	status int // as a shell says it; -1: not known
+	at     time.Time
+	sure   bool // there has to be a record
+	quick  bool // gone before anybody could ask its witness, where one had to be asked
+}
+
+func (m *reference) living() []*refProc {
+	var out []*refProc
+	for _, p := range m.procs {
+		if !p.dead && p.name != "first" {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b *refProc) int {
+		return cmp.Or(cmp.Compare(len(a.name), len(b.name)), cmp.Compare(a.name, b.name))
+	})
+	return out
+}
+
+func (m *reference) open() []*refJob {
+	var out []*refJob
+	for _, j := range m.jobs {
+		if j.ended == "" {
+			out = append(out, j)
+		}
+	}
+	slices.SortFunc(out, func(a, b *refJob) int {
+		return cmp.Or(cmp.Compare(len(a.name), len(b.name)), cmp.Compare(a.name, b.name))
+	})
+	return out
+}
+
+func (m *reference) byPID(pid int32) *refProc {
+	for _, p := range m.procs {
+		if p.pid == pid && !p.dead {
+			return p
+		}
+	}
+	return nil
+}
+
+// testifies says whose a process is by the kernel's mark; nil: nobody's.
+func (m *reference) testifies(p *refProc) *refJob {
+	switch m.witness {
+	case "cgroup":
+		return p.cgroup
+	case "audit":
+		var found *refJob
+		for _, j := range m.open() {
+			if j.session == p.session && p.session != 0 {
+				if found != nil {
+					return nil // what two jobs share decides nothing
+				}
+				found = j
+			}
+		}
+		return found
+	}
+	return nil
+}
+
+// reliable reports whether the kernel's mark can tell a job's processes from others'.
+func (m *reference) reliable(j *refJob) bool {
+	switch {
+	case j == nil || m.witness == "cgroup":
+		return true
+	case m.witness == "none" || j.session == 0:
+		return false
+	}
+	for _, other := range m.open() {
+		if other != j && other.session == j.session {
+			return false
+		}
+	}
+	return true
+}
+
+// decidable reports whether the kernel tells that a child of caller is caller's, where its fork names somebody else.
+func (m *reference) decidable(caller, named *refProc) bool {
+	if named != nil && named.job == caller.job && named.out == caller.out && (m.witness == "none" || m.testifies(caller) == caller.job) {
+		return true
+	}
+	for _, j := range m.open() {
+		if !m.reliable(j) {
+			return false
+		}
+	}
+	if caller.out && m.witness == "audit" {
+		return false // its session still speaks
+	}
+	return m.testifies(caller) == caller.job
+}
+
+// birth: a child has its creator's job, whatever its parent is said to be. named is nil for one that is no puppet.
+func (m *reference) birth(name string, pid int32, creator, named *refProc) *refProc {
+	p := &refProc{name: name, pid: pid, parent: named, threads: make(map[string]*puppet)}
+	p.out, p.cgroup, p.session = creator.out, creator.cgroup, creator.session
+	p.unseen = m.blind != ""
+	m.procs[name] = p
+	if creator.job != nil {
+		m.join(p, creator.job)
+	}
+	m.meet(p)
+	return p
+}
+
+func (m *reference) join(p *refProc, j *refJob) {
+	p.job = j
+	j.members[p] = true
+	if !p.unseen {
+		j.total++
+		m.came++
+	}
+}
+
+// put: root, or a login, put a process in.
+func (m *reference) put(p *refProc, j *refJob) {
+	if p.job != j {
+		m.join(p, j)
+		m.came--
+		m.attached++
+	}
+	p.out, p.listed = false, nil
+	if m.witness == "cgroup" {
+		p.cgroup = j
+	}
+	m.meet(p)
+}
+
+// leave: p is a member no more, for another reason than its end.
+func (m *reference) leave(p *refProc) {
+	j := p.job
+	delete(j.members, p)
+	j.poeGone = j.poeGone || j.poe == p
+	p.job, p.entrant = nil, false
+	m.departed++
+}
+
+// emptied ends a job that nobody is in any more.
+func (m *reference) emptied(j *refJob, why string) {
+	if j == nil || j.ended != "" || len(j.members) > 0 || j.held || m.blind != "" {
+		return
+	}
+	if j.killed && why == "exit" {
+		why = "killed"
+	}
+	j.ended = why
+}
+
+// death: a process has ended, with what a shell would say.
+func (m *reference) death(p *refProc, status int, quick bool) {
+	p.dead = true
+	j := p.job
+	if j == nil {
+		return
+	}
+	x := refExit{pid: p.pid, status: status, at: time.Now(), sure: !p.unseen && m.blind != "down", quick: quick}
+	if m.blind != "" {
+		x.status = -1
+	}
+	j.left = append(j.left, x)
+	delete(j.members, p)
+	j.poeGone = j.poeGone || j.poe == p
+	if !p.unseen {
+		m.departed++
+	}
+	m.emptied(j, "exit")
+}
+
+// meet notes where processes of different jobs meet: above p, and at p.
+func (m *reference) meet(p *refProc) {
+	for up := m.byPID(parentOf(p.pid)); up != nil; up = m.byPID(parentOf(up.pid)) {
+		up.meets = up.meets || up.job != p.job
+	}
+	if p.parent != nil && p.parent.job != p.job {
+		p.parent.meets = true
+	}
+	for _, c := range m.procs {
+		if c.parent == p && !c.dead && c.job != p.job {
+			p.meets = true
+		}
+	}
+}
+
+// tree is a process and what descends from it without a gap: those whose parent is gone are nobody's children.
+func (m *reference) tree(p *refProc) []*refProc {
+	out := []*refProc{p}
+	for i := 0; i < len(out); i++ {
+		for _, c := range m.living() {
+			if c.parent == out[i] {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// family is a job and those whose chain of parents leads to it.
+func (m *reference) family(j *refJob) []*refJob {
+	var out []*refJob
+	for _, other := range m.open() {
+		for up := other; up != nil; up = up.up {
+			if up == j {
+				out = append(out, other)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// restarted: jobd is there again, and finds the members by what is on file of them, by witness or by descent.
+func (m *reference) restarted() {
+	m.blind = ""
+	m.attached, m.came, m.departed = 0, 0, 0
+	list := m.living()
+	slices.SortStableFunc(list, func(a, b *refProc) int { return cmp.Compare(startOf(a.pid), startOf(b.pid)) })
+	for _, j := range m.open() {
+		j.vague = true
+		clear(j.members)
+	}
+	first := m.procs["first"]
+	for _, p := range append([]*refProc{first}, list...) {
+		was := p.job
+		up := m.byPID(parentOf(p.pid))
+		p.job, p.unseen, p.parent = nil, false, up
+		if p.out = p.listed != nil && p.listed.ended == "" || up != nil && up.out; p.out {
+			continue
+		}
+		j := m.testifies(p)
+		switch {
+		case j != nil:
+		case was != nil && (p.entrant || was.poe == p):
+			j = was
+		case up != nil && up.job != nil && !m.reliable(up.job):
+			j = up.job
+		}
+		if j != nil {
+			m.join(p, j)
+		}
+	}
+	for _, j := range m.open() {
+		j.poeGone = j.poe == nil || j.poe.dead || j.poe.job != j || j.poeGone
+		m.emptied(j, "lost")
+	}
+	for _, p := range list {
+		m.meet(p)
+	}
+}
+
+// healed: jobd hears again, and has compared its table with /proc.
+func (m *reference) healed() {
+	m.blind = ""
+	for _, p := range m.living() {
+		if p.unseen && p.job != nil {
+			p.job.total++
+			m.came++
+		}
+		p.unseen = false
+	}
+	for _, j := range m.open() {
+		j.vague = true
+		m.emptied(j, "lost")
+	}
+}
+
+// killedNow: what jobd had read in its last second or two may not be on disk.
+func (m *reference) killedNow() {
+	for _, j := range m.jobs {
+		for i := range j.left {
+			if time.Since(j.left[i].at) < 3*time.Second {
+				j.left[i].sure = false
+			}
+		}
+		j.vague = j.vague || j.ended != ""
+	}
+}
