@@ -37,7 +37,7 @@ type proc struct {
 	tids   []int32 // its tasks; nil while there is only the first
 	status int64   // of the first thread, when that exits before others
 	usage  *watch.Usage
-	late   int32 // exits of its former threads that an exec overtook
+	execAt int64 // stamp of its last exec: exits from before are of tasks that went with it
 	missed bool  // an exit record of one of its threads never came
 
 	scanned bool // found by a scan: its fork event may still come
@@ -131,26 +131,24 @@ func (l *lineage) thread(tgid, tid int32, fresh bool) *proc {
 	return p
 }
 
-// exec leaves a process with one task, which has its pid, whichever task called exec (fs/exec.c, de_thread). Exits of
-// the others that are still to come are expected, and do not count.
-func (l *lineage) exec(tgid int32) *proc {
+// exec leaves a process with one task, which has its pid, whichever task called exec (fs/exec.c, de_thread). Exits of the
+// others may still come, after the end of the process even: each is sent by the task itself, when it next gets a CPU.
+func (l *lineage) exec(tgid int32, at int64) *proc {
 	p := l.of(tgid)
-	if p == nil || p.tids == nil {
-		return p
+	if p == nil {
+		return nil
 	}
-	p.late += int32(len(p.tids) - 1)
-	p.tids = nil
-	p.status = 0
+	p.execAt, p.tids, p.status = at, nil, 0
 	return p
 }
 
 // exit takes one task off the books of the process that owner gives. gone: that was its last; a first thread's exit is not
-// the process's.
-func (l *lineage) exit(p *proc, tid int32) (gone bool) {
+// the process's. One that an exec took the place of either exits under its pid, stamped before the exec, or under another's
+// number (exchange_tids), which is no task's of the process any more.
+func (l *lineage) exit(p *proc, tid int32, at int64) (gone bool) {
 	i, first := slices.Index(p.tids, tid), tid == p.id.PID
 	switch {
-	case i < 0 && !first, first && p.late > 0:
-		p.late = max(p.late-1, 0) // one of those that an exec overtook
+	case i < 0 && !first, at < p.execAt:
 		return false
 	case p.tids == nil:
 		return true

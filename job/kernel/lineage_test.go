@@ -9,19 +9,23 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// play runs events over a lineage: f parent child, t tgid tid, x tgid, e tgid tid; it gives the pids that are gone after it.
+// play runs events over a lineage: f parent child, t tgid tid, x tgid, e tgid tid, and l like e, but stamped before the last
+// exec. It gives the pids that are gone after it.
 func play(l *lineage, events ...[3]int32) (gone []watch.ID) {
-	const fork, thread, exec, exit = 'f', 't', 'x', 'e'
+	const fork, thread, exec, exit, late = 'f', 't', 'x', 'e', 'l'
 	for _, e := range events {
-		switch e[0] {
+		switch at := int64(1); e[0] {
 		case fork:
 			l.fork(e[1], e[2], 0, 0)
 		case thread:
 			l.thread(e[1], e[2], true)
 		case exec:
-			l.exec(e[1])
-		case exit:
-			if p := l.owner(e[1], e[2]); p != nil && l.exit(p, e[2]) {
+			l.exec(e[1], at)
+		case exit, late:
+			if e[0] == late {
+				at--
+			}
+			if p := l.owner(e[1], e[2]); p != nil && l.exit(p, e[2], at) {
 				gone = append(gone, p.id)
 				l.remove(p)
 			}
@@ -50,9 +54,10 @@ func TestLifeOfAProcess(t *testing.T) {
 		{"threads from a thread after the leader", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'e', 10, 10}, {'t', 10, 12}, {'e', 10, 11}}, nil},
 		{"exec from a thread", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'e', 10, 10}, {'x', 10}}, nil},
 		{"which then exits", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'e', 10, 10}, {'x', 10}, {'e', 10, 10}}, []int32{10}},
-		{"exec overtakes the leader's exit", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'e', 10, 10}}, nil},
-		{"and the process exits later", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'e', 10, 10}, {'e', 10, 10}}, []int32{10}},
+		{"exec overtakes the leader's exit", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'l', 10, 10}}, nil},
+		{"and the process exits later", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'l', 10, 10}, {'e', 10, 10}}, []int32{10}},
 		{"exec overtakes under the thread's id", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'e', 10, 11}, {'e', 10, 10}}, []int32{10}},
+		{"a killed thread's exit is sent after that of the process", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'e', 10, 10}, {'e', 10, 11}}, []int32{10}},
 		{"new thread while an exit is late", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'t', 10, 12}, {'e', 10, 12}, {'e', 10, 11}}, nil},
 		{"its exit counts then", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'x', 10}, {'t', 10, 12}, {'e', 10, 12}, {'e', 10, 11}, {'e', 10, 10}}, []int32{10}},
 		{"tid used again before the exit is read", [][3]int32{{'f', 1, 10}, {'t', 10, 11}, {'t', 10, 11}, {'e', 10, 11}, {'e', 10, 10}}, nil},
@@ -135,7 +140,7 @@ func TestAncestorGoesBeforeItsMark(t *testing.T) {
 }
 
 // TestLineageAgainstKernel holds the lineage against a model that knows what the kernel knows: which tasks each process
-// has. It sends the events as the kernel may, with a process's late exits delayed past its exec.
+// has. It sends the events as the kernel may, with a process's late exits delayed past its exec, and past its end.
 func TestLineageAgainstKernel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := newLineage()
@@ -169,7 +174,7 @@ func TestLineageAgainstKernel(t *testing.T) {
 			},
 			"exit": func(rt *rapid.T) {
 				p := pick(rt)
-				if p == 0 || len(late[p]) > 0 {
+				if p == 0 {
 					return
 				}
 				i := rapid.IntRange(0, len(tasks[p])-1).Draw(rt, "task")
@@ -185,7 +190,7 @@ func TestLineageAgainstKernel(t *testing.T) {
 			},
 			"exec": func(rt *rapid.T) {
 				p := pick(rt)
-				if p == 0 || len(late[p]) > 0 {
+				if p == 0 {
 					return
 				}
 				// One task goes on under the pid; the exits of the others come before or after the EXEC.
@@ -204,12 +209,16 @@ func TestLineageAgainstKernel(t *testing.T) {
 				}
 				play(l, [3]int32{'x', p})
 				tasks[p] = []int32{p}
-				late[p] = others[before:]
+				late[p] = append(late[p], others[before:]...)
 			},
 			"late": func(rt *rapid.T) {
 				for p, list := range late {
 					for _, tid := range list {
-						if gone := play(l, [3]int32{'e', p, tid}); len(gone) != 0 {
+						what := int32('e')
+						if tid == p {
+							what = 'l' // stamped before it gives its pid away
+						}
+						if gone := play(l, [3]int32{what, p, tid}); len(gone) != 0 {
 							rt.Fatalf("a late exit ended %v", gone)
 						}
 					}

@@ -189,7 +189,7 @@ func (c *Connector) bury(alive map[int32]*seen, emit Emit) {
 			gone = append(gone, p)
 			continue
 		}
-		p.tids, p.late = s.tids, 0
+		p.tids = s.tids
 	}
 	for _, p := range gone {
 		c.stashed(p)

@@ -22,7 +22,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 	case procEventFork:
 		c.fork(&ev, emit)
 	case procEventExec:
-		c.lin.exec(ev.b)
+		c.lin.exec(ev.b, ev.time)
 		c.exec(&ev, emit)
 	case procEventUID:
 		c.plain(watch.UID, &ev, emit)
@@ -221,7 +221,7 @@ func (c *Connector) exit(ev *procEvent, emit Emit) {
 	if p == nil {
 		return
 	}
-	gone := c.lin.exit(p, tid)
+	gone := c.lin.exit(p, tid, ev.time)
 	e := c.event(watch.Exit, p, tid, ev.time)
 	e.Value, e.Valid = status, true
 	c.emit(e, emit)
