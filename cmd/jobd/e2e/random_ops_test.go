@@ -258,7 +258,7 @@ func (r *random) newProcess(p *refProc, c *puppet, name, verb, flags string) err
 // double: the one between exits at once, so nobody may have had time to ask its witness.
 func (r *random) double(w []string) (bool, error) {
 	p, c := r.actor(w[1])
-	if p == nil || r.m.procs[w[2]] != nil || r.m.blind != "" || r.m.witness != "cgroup" && (p.meets || w[3] != "-") {
+	if p == nil || r.m.procs[w[2]] != nil || r.m.blind != "" || strings.Contains(w[3], "V") || r.m.witness != "cgroup" && (p.meets || w[3] != "-") {
 		return false, nil
 	}
 	key := r.s.key()
