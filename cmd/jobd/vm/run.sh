@@ -19,12 +19,12 @@ packages=systemd-sysv,openssh-server,libpam-systemd,dbus,kmod,udev,jq
 # Changing the list makes another tree, so that no cache has to be cleaned by hand.
 tree=$cache/tree-$suite-$(printf '%s' "$packages" | cksum | cut -d' ' -f1)
 
+# shellcheck source=host.sh
+. "$here/host.sh"
+
 work=
 qemu_pid=
 tail_pid=
-
-say() { printf 'vm: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
 
 # Everything we started is ended here, by its pid: qemu is a child of ours that
 # nobody has waited for yet, so its pid can't have become somebody else's.
@@ -46,21 +46,6 @@ check_built() {
 	for f in jobd jobctl pam_job.so; do
 		[ -e "$bin/$f" ] || die "bin/$f is missing: run make build first"
 	done
-}
-
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"; }
-
-install_needs() {
-	local -a need=()
-	command -v qemu-system-x86_64 >/dev/null || need+=(qemu-system-x86)
-	command -v debootstrap >/dev/null || need+=(debootstrap)
-	command -v cpio >/dev/null || need+=(cpio)
-	command -v ssh-keygen >/dev/null || need+=(openssh-client)
-	command -v gcc >/dev/null || need+=(gcc libc6-dev)
-	[ ${#need[@]} -gt 0 ] || return 0
-	say "installing ${need[*]}"
-	apt_get update >&2
-	apt_get install -y --no-install-recommends "${need[@]}" >&2
 }
 
 # The mirror is the one this host takes its own packages from; apt is asked,
@@ -105,42 +90,6 @@ make_base() {
 	say "packing the tree (once)"
 	pack "$tree" "$cache/tmp.cpio.$$"
 	mv "$cache/tmp.cpio.$$" "$tree.cpio"
-}
-
-pack() { (cd "$1" && find . -xdev -mindepth 1 -print0 | cpio --quiet -0 -o -H newc) >"$2"; }
-
-make_kernel() {
-	local package tmp
-	local -a deb image
-	[ ! -e "$cache/vmlinuz" ] || return 0
-	package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }')
-	if [ -z "$package" ]; then
-		apt_get update >&2
-		package=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" { print $2; exit }')
-	fi
-	[ -n "$package" ] || die "apt knows no linux-image-cloud-amd64"
-	say "fetching the kernel (once): $package"
-	tmp=$(mktemp -d "$cache/tmp.XXXXXX")
-	(cd "$tmp" && apt_get -o APT::Sandbox::User=root download "$package" >&2) ||
-		{ apt_get update >&2; (cd "$tmp" && apt_get -o APT::Sandbox::User=root download "$package" >&2); }
-	deb=("$tmp"/*.deb)
-	dpkg -x "${deb[0]}" "$tmp/root"
-	image=("$tmp"/root/boot/vmlinuz-*)
-	mv "${image[0]}" "$cache/vmlinuz"
-	rm -rf -- "$tmp"
-}
-
-make_cache() {
-	mkdir -p "$cache"
-	# Two runs at once build it once.
-	exec 9>"$cache/lock"
-	flock 9
-	# What an interrupted build left; nobody else builds while we hold the lock.
-	rm -rf -- "$cache"/tmp.*
-	make_tree
-	make_base
-	make_kernel
-	exec 9>&-
 }
 
 # into FILE MODE <text: a file of the guest.
@@ -274,8 +223,8 @@ main() {
 	trap cleanup EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	install_needs
-	make_cache
+	install_needs qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap cpio=cpio ssh-keygen=openssh-client 'gcc=gcc libc6-dev'
+	with_cache make_tree make_base make_kernel
 	work=$(mktemp -d "${TMPDIR:-/tmp}/jobd-vm.XXXXXX")
 	make_image
 	say "ready to boot after $((SECONDS - began)) s"
