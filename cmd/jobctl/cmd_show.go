@@ -13,14 +13,26 @@ import (
 )
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "show JID",
-		Short:   "show all that is known of a job",
-		Long:    "Show all that is known of a job, open or ended. - is what is unknown.",
-		Example: "  jobctl show 17\n  jobctl show self --json",
+	var related bool
+	cmd := &cobra.Command{
+		Use:   "show JID [--related]",
+		Short: "show all that is known of a job",
+		Long: `Show all that is known of a job, open or ended. - is what is unknown.
+
+--related answers whether anything of a login still runs: it adds the members,
+the open jobs of the same login, audit session, login uid or uid, and what the
+user has running in no job.`,
+		Example: "  jobctl show 17\n  jobctl show self --json\n  jobctl show 17 --related",
 		Args:    needs("JID"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.showJob(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if related {
+				return a.showRelated(cmd.Context(), args[0])
+			}
+			return a.showJob(cmd.Context(), args[0])
+		},
 	}
+	cmd.Flags().BoolVar(&related, "related", false, "with what else runs of its login and its user")
+	return cmd
 }
 
 func (a *app) showJob(ctx context.Context, name string) error {

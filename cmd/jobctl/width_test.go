@@ -104,6 +104,11 @@ func TestNoLineIsTooWide(t *testing.T) {
 			fits(t, "show", printed(t, a.width, a.jobFacts(in)), a.width)
 		}
 		forestFits(t, list, a.width)
+		related := control.Related{Members: list, Unjobbed: list, Hidden: len(list)}
+		for _, in := range jobs {
+			related.Jobs = append(related.Jobs, control.RelatedJob{Info: in, Why: []string{"login_jid", "audit_session", "login_uid", "uid"}})
+		}
+		fits(t, "related jobs", printed(t, a.width, a.relatedTable(related.Jobs)), a.width)
 	})
 }
 

@@ -231,22 +231,31 @@ func (d *jobd) history(ctx context.Context, peer control.Peer, req control.Reque
 	return d.endedJobs(ctx, req, func(in *job.Info) bool { return d.seesJob(peer, in) && m.Job(in) })
 }
 
-// show gives one job, open or ended.
+// show gives one job, open or ended, and what is related to it where that is asked for.
 func (d *jobd) show(ctx context.Context, peer control.Peer, req control.Request) (any, error) {
 	jid, err := d.find(ctx, peer, control.Anyone, req.Job)
 	if err != nil {
 		return nil, err
 	}
+	in, err := d.present(ctx, jid)
+	if err != nil || !req.Related {
+		return in, err
+	}
+	return d.related(ctx, peer, in)
+}
+
+// present gives all that is known of a job now.
+func (d *jobd) present(ctx context.Context, jid job.JID) (in job.Info, err error) {
 	g, err := d.lookAt(ctx, jid)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	if len(g) == 0 {
 		return d.past(jid)
 	}
 	out, err := d.enlive(ctx, g)
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	return out[0], nil
 }
@@ -323,35 +332,4 @@ func (d *jobd) liveProcess(jid job.JID, id watch.ID) *job.Process {
 	elapsed := age.Nanoseconds()
 	p.Elapsed = &elapsed
 	return p
-}
-
-// firstUser is the first uid that belongs to people (login.defs(5), UID_MIN), and nobody the one that stands for none.
-const (
-	firstUser = 1000
-	nobody    = 65534
-)
-
-// unjobbed lists processes that belong to people, by their uid or login uid, and to no job.
-func (d *jobd) unjobbed(ctx context.Context, peer control.Peer) (any, error) {
-	var ids []watch.ID
-	err := d.do(ctx, func() error {
-		for id := range d.engine.Existing() {
-			if d.table.Find(id) == 0 {
-				ids = append(ids, id)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	all, err := d.living(ctx, 0, ids)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(all, func(p job.Process) bool {
-		login := kernel.Proc.LoginUID(p.PID)
-		person := p.UID != nil && *p.UID >= firstUser && *p.UID != nobody || login != nil
-		return !person || p.UID == nil || !d.sees(peer, *p.UID)
-	}), nil
 }

@@ -147,7 +147,7 @@ func TestProtocolPageNames(t *testing.T) {
 	for _, v := range []any{
 		Request{}, job.Info{}, job.Mark{}, job.Process{}, job.ExecInfo{}, job.Balance{}, IDAnswer{}, KillAnswer{}, KillLeft{}, StatusAnswer{},
 		SubscriberInfo{}, StoreStatus{}, SelfcheckAnswer{}, ChangeAnswer{}, AdoptAnswer{}, report.Report{}, report.Line{}, job.Moment{},
-		DBStats{}, ForgetAnswer{},
+		DBStats{}, ForgetAnswer{}, Related{},
 	} {
 		for f := range reflect.TypeOf(v).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

@@ -118,6 +118,8 @@ func whole(v any) any {
 	switch v := v.(type) {
 	case job.Info:
 		return wholeInfo(v)
+	case RelatedAnswer:
+		return wholeRelated(v)
 	case KillAnswer:
 		v.Left, v.Refused, v.Jobs = list(v.Left), list(v.Refused), list(v.Jobs)
 		return v
@@ -169,6 +171,30 @@ func wholeInfo(in job.Info) job.Info {
 	in.Marks = list(in.Marks)
 	in.Tags = dict(in.Tags)
 	return in
+}
+
+// wholeRelated has its processes in no job without a JID.
+func wholeRelated(v RelatedAnswer) any {
+	type related struct {
+		Related
+		Members  []any `json:"members"`
+		Unjobbed []any `json:"unjobbed"`
+	}
+	r := related{Related: v.Related, Members: []any{}, Unjobbed: []any{}}
+	for _, p := range v.Related.Members {
+		r.Members = append(r.Members, wholeProcess(p))
+	}
+	for _, p := range v.Related.Unjobbed {
+		r.Unjobbed = append(r.Unjobbed, wholeProcess(p))
+	}
+	r.Jobs = make([]RelatedJob, 0, len(v.Related.Jobs))
+	for _, j := range v.Related.Jobs {
+		r.Jobs = append(r.Jobs, RelatedJob{wholeInfo(j.Info), list(j.Why)})
+	}
+	return struct {
+		job.Info
+		Related related `json:"related"`
+	}{wholeInfo(v.Info), r}
 }
 
 // unjobbed is a process in no job: of that, null is said, not a JID of zeros.

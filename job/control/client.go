@@ -27,6 +27,11 @@ func (c *Client) Show(ctx context.Context, ref JobRef) (job.Info, error) {
 	return ask[job.Info](ctx, c, Show, Request{Job: ref})
 }
 
+// Related gives one job, ended or not, and what else there is of the same login or user.
+func (c *Client) Related(ctx context.Context, ref JobRef) (RelatedAnswer, error) {
+	return ask[RelatedAnswer](ctx, c, Show, Request{Job: ref, Related: true})
+}
+
 // PS gives the processes of a job; of all jobs when none is named, or with Unjobbed those of users that are in no job.
 func (c *Client) PS(ctx context.Context, req Request) ([]job.Process, error) {
 	return all[job.Process](ctx, c, PS, req)

@@ -72,6 +72,8 @@ func (req *Request) set(name, value string) (err error) {
 		req.All, err = parseBool(value)
 	case "unjobbed":
 		req.Unjobbed, err = parseBool(value)
+	case "related":
+		req.Related, err = parseBool(value)
 	case "include_open":
 		req.IncludeOpen, err = parseBool(value)
 	case "since":

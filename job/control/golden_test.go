@@ -105,6 +105,12 @@ func goldenCases() []goldenCase {
 			return c.List(x, Request{All: true, User: "a b&c", Limit: 5, Since: start})
 		}, []job.Info{}},
 		{"show", func(x X, c *C) (any, error) { return c.Show(x, "login03:17") }, in},
+		{"show with what is related", func(x X, c *C) (any, error) { return c.Related(x, "17") }, RelatedAnswer{Info: in, Related: Related{
+			Members: []job.Process{p}, Jobs: []RelatedJob{{Info: in, Why: []string{"login_jid", "uid"}}}, Unjobbed: []job.Process{stray}, Hidden: 2,
+		}}},
+		{"show with nothing that is related", func(x X, c *C) (any, error) { return c.Related(x, "17") }, RelatedAnswer{Info: in, Related: Related{
+			Members: []job.Process{}, Jobs: []RelatedJob{}, Unjobbed: []job.Process{},
+		}}},
 		{"show a job that never was", func(x X, c *C) (any, error) { return c.Show(x, "99") }, &Error{Code: NoSuchJob, Message: "there is no job 99", Hint: "jobctl list --all"}},
 		{"ps", func(x X, c *C) (any, error) { return c.PS(x, Request{Job: "0x12ab00000011"}) }, []job.Process{p, p}},
 		{"ps of all", func(x X, c *C) (any, error) { return c.PS(x, Request{}) }, []job.Process{}},

@@ -65,6 +65,7 @@ type Request struct {
 
 	All      bool `json:"all,omitempty"`      // list: the ended ones too
 	Unjobbed bool `json:"unjobbed,omitempty"` // ps: users' processes that are in no job
+	Related  bool `json:"related,omitempty"`  // show: with what else there is of the same login
 
 	PID         int32  `json:"pid,omitempty"`
 	Tree        bool   `json:"tree,omitempty"`         // with what descends from it
@@ -127,7 +128,8 @@ type Peer struct {
 type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
-	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag: job.Info;
+	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag: job.Info,
+	// of show with Related a RelatedAnswer;
 	// ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats, Stream
 	// or ForgetAnswer, by Op; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer.
 	// access is what the route asks for: Root has been enforced, Owner is the backend's to enforce. The context ends when the
@@ -218,6 +220,26 @@ type LoginRequest struct {
 type LoginAnswer struct {
 	JID  job.JID
 	Mark bool // the session stands in a job that was there
+}
+
+// RelatedAnswer is a job with what else there is of the login that it comes from, or of its user.
+type RelatedAnswer struct {
+	job.Info
+	Related Related `json:"related"`
+}
+
+// Related is what still runs of a login.
+type Related struct {
+	Members  []job.Process `json:"members"`  // of the job itself; of one that has ended none
+	Jobs     []RelatedJob  `json:"jobs"`     // that are open
+	Unjobbed []job.Process `json:"unjobbed"` // the user's, by uid or login uid, in no job
+	Hidden   int           `json:"hidden"`   // processes that the caller may not see
+}
+
+// RelatedJob is an open job and what it has in common with another.
+type RelatedJob struct {
+	job.Info
+	Why []string `json:"why"` // login_jid, audit_session, login_uid, uid
 }
 
 // IDAnswer says which job a process is in.

@@ -30,7 +30,7 @@ const (
 // of a list a caller gets to see. For both see Peer.May. Server, client and docs/protocol.md go by it; a test compares.
 var routes = []route{
 	{verb: List, method: get, path: "/v1/jobs", access: Anyone, fields: "all " + aboutJobs + " sort limit"},
-	{verb: Show, method: get, path: "/v1/jobs/{job}", access: Anyone},
+	{verb: Show, method: get, path: "/v1/jobs/{job}", access: Anyone, fields: "related"},
 	{verb: PS, method: get, path: "/v1/jobs/{job}/processes", access: Anyone},
 	{verb: PS, method: get, path: "/v1/processes", access: Anyone, fields: "unjobbed"},
 	{verb: ID, method: get, path: "/v1/id", access: Anyone, fields: "pid"},
