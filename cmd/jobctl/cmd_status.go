@@ -50,7 +50,17 @@ func (a *app) statusFacts(st control.StatusAnswer) *facts {
 	f.add("degraded", a.degraded(st))
 	balanceFacts(f, st.Balance)
 	a.storeFacts(f, st.Store)
+	f.add("confined", plain(strings.Join(st.Confined, ", ")))
+	f.add("audit", auditText(st.Audit))
 	return f
+}
+
+func auditText(s control.AuditStatus) string {
+	text := "no records"
+	if s.On {
+		text = fmt.Sprintf("%d records, %d dropped", s.Sent, s.Dropped)
+	}
+	return withReason(text, string(s.Why))
 }
 
 func withReason(what, why string) string {

@@ -18,7 +18,7 @@ import (
 
 // adopt makes jobs of sessions that are older than jobd: of a process and what descends from it, of a cgroup, or of every
 // session there is. All or nothing: when one of them cannot be made, those made before are taken back.
-func (d *jobd) adopt(req control.Request) (any, error) {
+func (d *jobd) adopt(peer control.Peer, req control.Request) (any, error) {
 	groups, err := d.sessions(req)
 	if err != nil {
 		return nil, err
@@ -30,6 +30,11 @@ func (d *jobd) adopt(req control.Request) (any, error) {
 			return nil, errors.Join(err, d.takeBack(ans))
 		}
 		ans.Jobs = append(ans.Jobs, changed(jid, g))
+	}
+	for i, g := range groups {
+		if in, err := d.table.Job(ans.Jobs[i].JID); err == nil {
+			d.moved("adopt", &in, g, &peer)
+		}
 	}
 	return ans, nil
 }

@@ -55,10 +55,12 @@ type jobd struct {
 	meter    meter
 	turns    turns
 	api      counters
+	confined []string // what jobd gave away of its rights
 }
 
 // model is the loop's own state beside the tables.
 type model struct {
+	asks      *control.Peer // whose command is being carried out
 	waiters   map[job.JID][]chan<- job.Info
 	unplaced  []unplaced
 	lateAudit map[job.JID]time.Time
@@ -108,22 +110,8 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 		return err
 	}
 	defer d.close()
+	d.confine()
 	return d.runAll(ctx, open)
-}
-
-// makeDir makes a directory of jobd's, and refuses one that others could write to.
-func makeDir(dir string, mode os.FileMode) error {
-	if err := os.MkdirAll(dir, mode); err != nil {
-		return fmt.Errorf("cannot make the directory %s: %w", dir, err)
-	}
-	st, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("cannot use the directory %s: %w", dir, err)
-	}
-	if st.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("cannot use the directory %s: others may write to it (mode %o): chmod go-w", dir, st.Mode().Perm())
-	}
-	return nil
 }
 
 // doors are what others reach jobd by.

@@ -52,9 +52,8 @@ func (d *jobd) carryOutEach(effects []job.Effect) {
 func (d *jobd) opened(s job.Saved) {
 	d.store.PutJob(s)
 	d.borrow(s)
-	d.log.Info("job start", "jid", s.JID, "seq", s.Seq, "user", s.User, "uid", s.UID, "service", string(s.Service),
-		"tty", string(s.TTY), "rhost", string(s.RHost), "poe", s.POE, "parent", refText(s.ParentJID),
-		"audit", number(s.AuditSession), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
+	args := append(identity(&s.Info), "parent", refText(s.ParentJID), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
+	d.log.Info(jobStarted, append(args, by(d.asks)...)...)
 	d.keep(s)
 }
 
@@ -86,9 +85,8 @@ func (d *jobd) jobEnded(s job.Saved) {
 	}
 	delete(d.lateAudit, s.JID)
 	d.account(&s.Info)
-	d.log.Info("job end", "jid", s.JID, "seq", s.Seq, "user", s.User, "uid", s.UID, "service", string(s.Service),
-		"rhost", string(s.RHost), "reason", string(s.EndReason), "processes", s.TotalProcesses, "cpu_ns", number(s.CPU),
-		"cpu_source", string(s.CPUSource), "estimated", s.Estimated)
+	d.log.Info(jobFinished, append(identity(&s.Info), "reason", string(s.EndReason), "processes", s.TotalProcesses,
+		"cpu_ns", number(s.CPU), "cpu_source", string(s.CPUSource), "estimated", s.Estimated)...)
 	for _, w := range d.waiters[s.JID] {
 		w <- s.Info
 	}

@@ -20,6 +20,7 @@ func (d *jobd) Login(ctx context.Context, peer control.Peer, req control.LoginRe
 	start := time.Now()
 	var ans control.LoginAnswer
 	err := d.doBy(ctx, d.logins, func() (err error) {
+		d.asks = &peer
 		if req.Verb == "close" {
 			return d.closeSession(peer)
 		}
@@ -27,6 +28,9 @@ func (d *jobd) Login(ctx context.Context, peer control.Peer, req control.LoginRe
 		return err
 	})
 	d.api.login(req.Verb, ans, err, time.Since(start))
+	if err != nil {
+		d.loginRefused(peer, req, err)
+	}
 	return ans, asError(err)
 }
 
@@ -60,7 +64,8 @@ func (d *jobd) openSession(peer control.Peer, req control.LoginRequest) (control
 		Service: job.Text(req.Service), User: job.Text(req.User), UID: &uid, PID: id.PID, TTY: job.Text(req.TTY),
 	})
 	if err == nil {
-		d.log.Info("session mark", "jid", jid, "seq", jid.Seq(), "user", req.User, "uid", req.UID, "service", req.Service, "pid", id.PID)
+		d.log.Info(sessionMark, append(append(identity(&in), "mark_user", req.User, "mark_uid", req.UID, "mark_service", req.Service,
+			"mark_tty", req.TTY), by(&peer)...)...)
 	}
 	return control.LoginAnswer{JID: jid, Mark: true}, err
 }
@@ -77,6 +82,9 @@ func (d *jobd) closeSession(peer control.Peer) error {
 	}
 	err = d.enter(id, former, d.table.Move)
 	d.table.Save(former)
+	if in, gone := d.table.Job(former); err == nil && gone == nil {
+		d.moved("return", &in, []watch.ID{id}, &peer)
+	}
 	return err
 }
 

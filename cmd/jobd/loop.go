@@ -94,6 +94,7 @@ func (d *jobd) command(c command) error {
 		return err
 	}
 	c.done <- d.carryOut(c.do())
+	d.asks = nil
 	return nil
 }
 

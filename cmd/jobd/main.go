@@ -11,10 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // version is set by the build.
@@ -23,6 +24,7 @@ var version = "dev"
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 
 func run(args []string, stderr io.Writer) int {
+	unix.Umask(0o022) // whatever jobd's parent had: what may be wider says so, what has to be narrower too
 	if len(args) > 0 && args[0] == "db" {
 		return dbMain(args[1:], os.Stdin, os.Stdout, stderr)
 	}
@@ -37,7 +39,8 @@ func run(args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "jobd:", err)
 		return 2
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: cfg.level()}))
+	log, end := openLog(logText(stderr, cfg.level()), cfg.Check)
+	defer end()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := serve(ctx, cfg, log); err != nil {

@@ -26,21 +26,23 @@ func (d *jobd) subject(req control.Request) ([]watch.ID, error) {
 }
 
 // into gives the open job that processes are to be put into, and the processes.
-func (d *jobd) into(peer control.Peer, req control.Request) (jid job.JID, ids []watch.ID, err error) {
-	if jid, err = d.resolve(peer, req.Job); err == nil {
-		_, err = d.table.Job(jid)
+func (d *jobd) into(peer control.Peer, req control.Request) (in job.Info, ids []watch.ID, err error) {
+	jid, err := d.resolve(peer, req.Job)
+	if err == nil {
+		in, err = d.table.Job(jid)
 	}
 	if err == nil {
 		ids, err = d.subject(req)
 	}
-	return jid, ids, err
+	return in, ids, err
 }
 
 func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
-	jid, ids, err := d.into(peer, req)
+	to, ids, err := d.into(peer, req)
 	if err != nil {
 		return nil, err
 	}
+	jid := to.JID
 	for _, id := range ids { // all or nothing: look before touching
 		if in := d.table.Find(id); in != 0 && in != jid {
 			return nil, &control.Error{
@@ -51,6 +53,7 @@ func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
 	}
 	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Attach) })
 	d.table.Save(jid)
+	d.moved("attach", &to, ids, &peer)
 	return changed(jid, ids), err
 }
 
@@ -108,7 +111,7 @@ func (d *jobd) rehouse(id watch.ID, to job.Placement) error {
 }
 
 func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
-	jid, ids, err := d.into(peer, req)
+	to, ids, err := d.into(peer, req)
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +119,10 @@ func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
 		return nil, &control.Error{Code: control.Conflict, Message: "process " + itoa(req.PID) + " is in no job", Hint: "attach it instead: jobctl attach"}
 	}
 	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) == 0 })
-	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Move) })
-	d.table.Save(jid)
-	return changed(jid, ids), err
+	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, to.JID, d.table.Move) })
+	d.table.Save(to.JID)
+	d.moved("move", &to, ids, &peer)
+	return changed(to.JID, ids), err
 }
 
 // detach takes a process, a tree, or all of a job out: for good, whatever a witness says later.
@@ -141,8 +145,13 @@ func (d *jobd) detach(peer control.Peer, req control.Request) (any, error) {
 		return nil, control.Errorf(control.Conflict, "process %d is in no job", req.PID)
 	}
 	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) != jid })
+	from, err := d.table.Job(jid)
+	if err != nil {
+		return nil, err
+	}
 	ids, err = d.each(ids, func(id watch.ID) error { return d.detachOne(id, jid) })
 	d.table.Save(jid)
+	d.moved("detach", &from, ids, &peer)
 	return changed(jid, ids), err
 }
 

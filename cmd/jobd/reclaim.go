@@ -53,7 +53,8 @@ func (d *jobd) reclaim(jid job.JID, strays []watch.ID) (n int) {
 			continue
 		}
 		n++
-		d.log.Warn("took back a process that the events had placed elsewhere", "jid", jid, "seq", jid.Seq(), "pid", id.PID, "from", from.Seq())
+		in, _ := d.table.Job(jid) // it has just been put there
+		d.log.Warn(tookBack, append(identity(&in), "pid", id.PID, "from", from.Seq())...)
 	}
 	return n
 }

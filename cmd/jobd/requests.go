@@ -53,6 +53,7 @@ func (d *jobd) answer(ctx context.Context, peer control.Peer, access control.Acc
 // change carries out what only root may ask for.
 func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Request) (v any, err error) {
 	err = d.do(ctx, func() (err error) {
+		d.asks = &peer
 		switch req.Verb {
 		case control.Create:
 			v, err = d.createFor(peer, req)
@@ -65,7 +66,7 @@ func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Reques
 		case control.Move:
 			v, err = d.move(peer, req)
 		case control.Adopt:
-			v, err = d.adopt(req)
+			v, err = d.adopt(peer, req)
 		case control.Drain, control.Resume:
 			d.table.Drain(req.Verb == control.Drain)
 			v = struct{}{}
@@ -80,12 +81,12 @@ func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Reques
 
 // audit logs who changed what, or tried to.
 func (d *jobd) audit(peer control.Peer, req control.Request, err error) {
-	args := []any{"verb", string(req.Verb), "job", string(req.Job), "pid", req.PID, "by_uid", peer.UID, "by_pid", peer.PID}
+	args := append([]any{"verb", string(req.Verb), "job", string(req.Job), "pid", req.PID}, by(&peer)...)
 	if err != nil {
-		d.log.Warn("change refused", append(args, "error", err)...)
+		d.log.Warn(changeRefused, append(args, "error", err)...)
 		return
 	}
-	d.log.Info("change", args...)
+	d.log.Info(change, args...)
 }
 
 // resolve finds the JID that a request names; self, and none, is the caller's own job. It runs in the loop.

@@ -55,6 +55,7 @@ func (d *jobd) status(ctx context.Context) (any, error) {
 		return nil
 	})
 	d.statusOfStore(&s)
+	s.Confined, s.Audit = d.confined, d.auditing().status()
 	return s, err
 }
 

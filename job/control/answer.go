@@ -124,7 +124,7 @@ func whole(v any) any {
 		v.Left, v.Refused, v.Jobs = list(v.Left), list(v.Refused), list(v.Jobs)
 		return v
 	case StatusAnswer:
-		v.Witnesses, v.Subscribers = list(v.Witnesses), list(v.Subscribers)
+		v.Witnesses, v.Subscribers, v.Confined = list(v.Witnesses), list(v.Subscribers), list(v.Confined)
 		v.Jobs, v.Events = dict(v.Jobs), dict(v.Events)
 		return v
 	case SelfcheckAnswer:

@@ -120,6 +120,7 @@ func goldenCases() []goldenCase {
 		{"status", func(x X, c *C) (any, error) { return c.Status(x) }, StatusAnswer{
 			Version: "0.1", Host: "login03", Engine: "connector", Witnesses: []string{"cgroup"}, Jobs: map[job.State]int{job.Open: 3},
 			Started: start, Subscribers: []SubscriberInfo{{Name: "job", Kind: "subscriber", Processes: ref(9)}}, Events: map[string]uint64{"clone": 5},
+			Confined: []string{"seccomp"}, Audit: AuditStatus{Why: "audit is off"},
 		}},
 		{"selfcheck", func(x X, c *C) (any, error) { return c.Selfcheck(x) }, SelfcheckAnswer{OK: true, Differences: []string{}}},
 		{"kill", func(x X, c *C) (any, error) {

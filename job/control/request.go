@@ -295,6 +295,16 @@ type StatusAnswer struct {
 	DegradedWhy   job.Text          `json:"degraded_why"`
 	Balance       job.Balance       `json:"balance"`
 	Store         StoreStatus       `json:"store"`
+	Confined      []string          `json:"confined"` // what of its rights jobd has given away
+	Audit         AuditStatus       `json:"audit"`
+}
+
+// AuditStatus is how the records for the audit daemon are.
+type AuditStatus struct {
+	On      bool     `json:"on"` // somebody takes them
+	Why     job.Text `json:"why"`
+	Sent    uint64   `json:"sent"`
+	Dropped uint64   `json:"dropped"`
 }
 
 // SubscriberInfo is one subscriber of pnotify or one watcher.

@@ -58,7 +58,7 @@ func buildAll(dir string) error {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	return errors.Join(
-		tool("go", "build", "-o", built.jobd, ".."),
+		tool("env", "CGO_ENABLED=0", "go", "build", "-o", built.jobd, ".."),
 		cc(built.module, moduleFlags, append(sources, "-lpam")...),
 		buildHelpers(dir),
 	)

@@ -1,0 +1,7 @@
+//go:build !amd64 && !arm64
+
+package main
+
+const auditArch, otherCalls = 0, 0
+
+var deniedHere []uint32

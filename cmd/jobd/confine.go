@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What jobd has opened it keeps; what it will not need again it gives away before it serves anybody, so that a fault of its
+// own is worth less to whoever finds it. docs/threat-model.md says what is left and what it is for.
+
+// needed are the capabilities that jobd uses while it serves.
+func needed(auditing bool) []int {
+	caps := []int{
+		unix.CAP_NET_ADMIN,       // LISTEN anew, when the kernel has gone deaf; to leave taskstats at the end
+		unix.CAP_SYS_PTRACE,      // /proc/PID/exe, io, cmdline, wchan and ns/user of others
+		unix.CAP_DAC_READ_SEARCH, // /proc/PID/io has mode 0400 and its process's owner
+		unix.CAP_KILL,            // jobctl kill
+	}
+	if auditing {
+		caps = append(caps, unix.CAP_AUDIT_WRITE)
+	}
+	return caps
+}
+
+// confine gives away what jobd does not need any more, in all its threads. What cannot be had is logged, and no reason to
+// stop: jobd is no less right without it.
+func (d *jobd) confine() {
+	var missing []string
+	for _, s := range []struct {
+		name string
+		do   func() error
+	}{
+		{"no_new_privs", noNewPrivs},
+		{"bounding_set", emptyBoundingSet},
+		{"capabilities", func() error { return keepCapabilities(needed(d.auditing().status().On)) }},
+		{"seccomp", filterCalls},
+	} {
+		if err := s.do(); err != nil {
+			missing = append(missing, s.name+": "+err.Error())
+		} else {
+			d.confined = append(d.confined, s.name)
+		}
+	}
+	if len(missing) > 0 {
+		d.log.Warn("jobd keeps more rights than it needs", "confined", strings.Join(d.confined, " "), "missing", strings.Join(missing, "; "))
+	}
+}
+
+// errCgo is a jobd that was built with cgo: then Go cannot reach all threads (syscall.AllThreadsSyscall).
+var errCgo = errors.New("jobd has to be built with CGO_ENABLED=0 for that")
+
+// everywhere makes a system call in every thread.
+func everywhere(call, a, b, c uintptr) error {
+	_, _, errno := syscall.AllThreadsSyscall6(call, a, b, c, 0, 0, 0)
+	switch errno {
+	case 0:
+		return nil
+	case syscall.ENOTSUP:
+		return errCgo
+	}
+	return errno
+}
+
+// noNewPrivs: no file that jobd might run gives it anything (Documentation/userspace-api/no_new_privs.rst).
+func noNewPrivs() error { return everywhere(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0) }
+
+// emptyBoundingSet: nothing that is given away comes back (capabilities(7)). It takes CAP_SETPCAP.
+func emptyBoundingSet() error {
+	for c := uintptr(0); ; c++ {
+		if _, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0); err != nil {
+			return nil // behind the last that this kernel has
+		}
+		if err := everywhere(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); err != nil {
+			return err
+		}
+	}
+}
+
+// keepCapabilities gives all capabilities away but these, those of them that jobd has.
+func keepCapabilities(keep []int) error {
+	var have, want [2]unix.CapUserData // 32 capabilities each
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&head, &have[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	for _, c := range keep {
+		want[c/32].Permitted |= have[c/32].Permitted & (1 << (c % 32))
+		want[c/32].Effective = want[c/32].Permitted
+	}
+	return everywhere(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&want[0])), 0)
+}
+
+// filterCalls has the kernel refuse what jobd never calls. The filter goes to all threads at once (seccomp(2), TSYNC).
+func filterCalls() error {
+	prog, err := callFilter()
+	if err != nil {
+		return err
+	}
+	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
+	// Spectre is no matter here, jobd runs nobody else's code; before 5.16 a filter makes every load wait otherwise.
+	const flags = unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+	tid, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags,
+		uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		return os.NewSyscallError("seccomp", errno)
+	}
+	if tid != 0 {
+		return fmt.Errorf("cannot filter the calls of thread %s", strconv.Itoa(int(tid)))
+	}
+	return nil
+}
