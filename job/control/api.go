@@ -28,6 +28,7 @@ type Server struct {
 	cfg      Config
 	log      *rateLog
 	requests *tally
+	large    *tally
 }
 
 // Listen makes jobd.sock, for everybody. It fails when another jobd answers there, and replaces what a dead one left.
@@ -49,7 +50,7 @@ func newServer(l *net.UnixListener, ps *peers, cfg Config, lim limits) *Server {
 		cfg.Observe = func(Verb, Code) {}
 	}
 	d := &door{UnixListener: l, peers: ps, limits: lim, conns: newTally(), log: log, admin: cfg.AdminGID}
-	return &Server{door: d, limits: lim, cfg: cfg, log: log, requests: newTally()}
+	return &Server{door: d, limits: lim, cfg: cfg, log: log, requests: newTally(), large: newTally()}
 }
 
 // Close takes the socket away; Serve returns.
@@ -125,7 +126,9 @@ func noRoute(w http.ResponseWriter, r *http.Request) {
 // serve answers one request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, b Backend) {
 	g := r.Context().Value(guestKey{}).(*guest)
-	v, err := s.carryOut(w, r, rt, b, g.peer)
+	h := &hand{}
+	defer h.free()
+	v, err := s.carryOut(w, r, rt, b, g.peer, h)
 	s.deadline(w)
 	if err != nil {
 		e := asError(err)
@@ -142,7 +145,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, b Backe
 }
 
 // carryOut checks access before anything of the request is looked at. A panic costs one answer.
-func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, rt route, b Backend, p Peer) (v any, err error) {
+func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, rt route, b Backend, p Peer, h *hand) (v any, err error) {
 	req := Request{Verb: rt.verb, Job: JobRef(r.PathValue("job"))}
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -159,11 +162,8 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, rt route, b Ba
 	if req, err = rt.decode(w, r); err != nil {
 		return nil, err
 	}
-	if !rt.long && !p.Root {
-		if _, ok := s.requests.add(p.UID, s.limits.requests, s.limits.total); !ok {
-			return nil, &Error{Code: Busy, Message: "you have too many requests in hand", Hint: "try again"}
-		}
-		defer s.requests.sub(p.UID)
+	if err := s.take(h, rt, req, p); err != nil {
+		return nil, err
 	}
 	if req.Verb == ID && req.PID == 0 {
 		req.PID = p.PID

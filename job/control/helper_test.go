@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // child does what it is told on a socket: "api" sends the requests that stdin names and prints each answer, "login" sends
-// one to login.sock, "hold" opens connections, says how many, and keeps them until stdin ends.
+// one to login.sock, "deaf" sends them and never reads, "hold" opens connections, says how many, and keeps them until stdin ends.
 func child(what, path string) {
 	in := bufio.NewScanner(os.Stdin)
 	switch what {
@@ -50,6 +50,13 @@ func child(what, path string) {
 		for in.Scan() {
 			_, err := Login(context.Background(), path, LoginRequest{Verb: "close"})
 			fmt.Printf("%v\n", err)
+		}
+	case "deaf":
+		for in.Scan() {
+			if c, err := net.Dial("unix", path); err == nil {
+				fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\n\r\n", in.Text())
+				defer c.Close()
+			}
 		}
 	case "hold":
 		var conns []net.Conn

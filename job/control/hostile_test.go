@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,6 +123,59 @@ func TestRequestsInHand(t *testing.T) {
 	if !out1.Scan() || !strings.HasPrefix(out1.Text(), "200") {
 		t.Errorf("the first got %q", out1.Text())
 	}
+}
+
+// What is read for somebody who does not take it counts as theirs until they go: they get no more of it, and others do.
+func TestLargeAnswersNotTaken(t *testing.T) {
+	noLeaks(t)
+	needRoot(t)
+	var under atomic.Int64
+	b := &fake{onDo: func(_ context.Context, p Peer, _ Access, r Request) (any, error) {
+		if p.UID != ownerUID || r.Verb != Procs {
+			return struct{}{}, nil
+		}
+		return Processes(func(yield func(job.Process) bool) error {
+			under.Add(1)
+			for yield(job.Process{JID: 17}) { // until nobody takes it
+			}
+			return nil
+		}), nil
+	}}
+	path := serveAPI(t, b, Config{}, socketDir(t), func(l *limits) { l.large, l.largest = 2, 3 })
+	deaf, _ := who{uid: ownerUID}.start(t, "deaf", path)
+	fmt.Fprint(deaf, "GET /v1/records\nGET /v1/records\n")
+	until := func(what string, met func() bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !met(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("waited in vain: %s", what)
+			}
+		}
+	}
+	until("two answers", func() bool { return under.Load() == 2 })
+	mine, said := who{uid: ownerUID}.start(t, "api", path)
+	asked := func(line, want string) bool {
+		fmt.Fprintln(mine, line)
+		return said.Scan() && strings.HasPrefix(said.Text(), want)
+	}
+	for _, line := range []string{"GET /v1/records", "GET /v1/history", "GET /v1/report", "GET /v1/jobs?all=true", "GET /v1/processes?unjobbed=true"} {
+		if !asked(line, "429") {
+			t.Errorf("%s was answered %q", line, said.Text())
+		}
+	}
+	for _, line := range []string{"GET /v1/jobs", "GET /v1/status", "POST /v1/jobs/17/kill"} {
+		if !asked(line, "200") {
+			t.Errorf("%s was answered %q", line, said.Text())
+		}
+	}
+	other, answer := who{uid: otherUID}.start(t, "api", path)
+	fmt.Fprintln(other, "GET /v1/records")
+	if !answer.Scan() || !strings.HasPrefix(answer.Text(), "200") {
+		t.Errorf("another user got %q", answer.Text())
+	}
+	rootAnswered(t, path)
+	deaf.Close()
+	until("an answer, when they have gone", func() bool { return asked("GET /v1/history", "200") })
 }
 
 // A hundred that say nothing, a hundred half requests, a hundred who never take their answer.

@@ -13,7 +13,9 @@ type limits struct {
 	perUser  int // connections of one ordinary user: those above it are told so, above twice of it closed at once
 	total    int // connections of everybody
 	reserve  int // of them, for root only
-	requests int // carried out at a time for one ordinary user; kill and wait take long and don't count
+	requests int // of one ordinary user until their answers are taken; kill and wait take long and don't count
+	large    int // of them, those that read the books or look at every process: what they hold is no longer small
+	largest  int // of these, of all ordinary users together
 
 	header, body, idle time.Duration // to send a request line and headers, all of a request, the next request
 	answer             time.Duration // to read an answer
@@ -23,7 +25,7 @@ type limits struct {
 // defaultLimits leaves room for jobd's own files: a connection is two descriptors, the socket and its process.
 func defaultLimits() limits {
 	l := limits{
-		perUser: 64, total: 4096, reserve: 256, requests: 16,
+		perUser: 64, total: 4096, reserve: 256, requests: 16, large: 4, largest: 64,
 		header: 5 * time.Second, body: 10 * time.Second, idle: time.Minute, answer: 30 * time.Second, grace: time.Second,
 	}
 	var files unix.Rlimit
@@ -32,6 +34,48 @@ func defaultLimits() limits {
 		l.reserve = min(l.reserve, l.total/4)
 	}
 	return l
+}
+
+// hand is what one request is counted under, until its answer is taken: one who doesn't read must not have jobd keep what it
+// read for them a hundred times over.
+type hand struct{ leave []func() }
+
+func (h *hand) free() {
+	for _, leave := range h.leave {
+		leave()
+	}
+}
+
+// take counts a request, or refuses it.
+func (s *Server) take(h *hand, rt route, req Request, p Peer) error {
+	if rt.long || p.Root {
+		return nil
+	}
+	if _, ok := s.requests.add(p.UID, s.limits.requests, s.limits.total); !ok {
+		return &Error{Code: Busy, Message: "you have too many requests in hand", Hint: "try again"}
+	}
+	h.leave = append(h.leave, func() { s.requests.sub(p.UID) })
+	if !req.large() {
+		return nil
+	}
+	if _, ok := s.large.add(p.UID, s.limits.large, s.limits.largest); !ok {
+		return &Error{Code: Busy, Message: "too many questions about the books are in hand", Hint: "try again"}
+	}
+	h.leave = append(h.leave, func() { s.large.sub(p.UID) })
+	return nil
+}
+
+// large reports whether what answers a request may be a large part of the books, or takes a look at every process.
+func (r Request) large() bool {
+	switch r.Verb {
+	case History, Procs, Report:
+		return true
+	case List:
+		return r.All
+	case PS:
+		return r.Unjobbed
+	}
+	return false
 }
 
 // tally counts something for each user.

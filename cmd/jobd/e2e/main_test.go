@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -16,7 +17,12 @@ const patience = 20 * time.Second
 // built is where the programs are that are built once for all tests; jobctl is empty where it could not be built.
 var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb, puppet string }
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+func TestMain(m *testing.M) {
+	if name, path, ok := strings.Cut(os.Getenv(abuserEnv), "\n"); ok {
+		os.Exit(runAbuser(name, path))
+	}
+	os.Exit(runTests(m))
+}
 
 func runTests(m *testing.M) int {
 	if os.Geteuid() != 0 {

@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What jobd may take while somebody abuses it: beyond what it had before, and in files.
+const (
+	mostGrown = 96 << 20
+	mostFiles = 600
+)
+
+// Whatever a user does to jobd.sock, logins beside it get their jobs within pam_job.so's timeout, others are answered, and jobd
+// stays within bounds. How long logins take is written down, not judged.
+func TestAbuse(t *testing.T) {
+	h := newHost(t)
+	h.mayLose = true // lines about what a panicking handler would leave are looked for below
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	h.manyRecords(t, w)
+	for _, name := range append([]string{""}, slices.Sorted(maps.Keys(abuses()))...) {
+		t.Run(cmp.Or(name, "nobody"), func(t *testing.T) {
+			h.use(t)
+			before := h.footprint(t)
+			var a *abuser
+			if name != "" {
+				a = h.abused(t, aliceUID, name)
+			}
+			most := h.loginsBeside(t, w)
+			if a != nil {
+				t.Logf("%d rounds; memory %d MiB, before %d; %d files, before %d",
+					a.end(t), most.memory>>20, before.memory>>20, most.files, before.files)
+			}
+			if most.memory > before.memory+mostGrown || most.files > mostFiles {
+				t.Errorf("jobd took %d MiB and %d files, before %d and %d", most.memory>>20, most.files, before.memory>>20, before.files)
+			}
+		})
+	}
+}
+
+// manyRecords gives the abuser books of her own: a list of her processes is longer than any buffer.
+func (h *host) manyRecords(t *testing.T, w *world) {
+	t.Helper()
+	l := w.login("svc", "alice", nil, built.lab, "storm", "20000")
+	if l.wait(); l.jid == 0 {
+		t.Fatal("no job")
+	}
+	if in := h.ended(l.jid); in.TotalProcesses < 20000 {
+		t.Fatalf("%d processes", in.TotalProcesses)
+	}
+}
+
+// loginsBeside logs somebody else in, again and again, asks as root and as another user, and looks what jobd takes meanwhile.
+func (h *host) loginsBeside(t *testing.T, w *world) (most footprint) {
+	t.Helper()
+	const logins = 20
+	var took []time.Duration
+	without := 0
+	for range logins {
+		start := time.Now()
+		l := w.login("svc", "bob", nil, "true")
+		took = append(took, time.Since(start))
+		if l.wait(); l.jid == 0 {
+			without++
+		}
+		if _, err := h.client.Status(h.soon()); err != nil {
+			t.Errorf("root is not answered: %v", err)
+		}
+		now := h.footprint(t)
+		most = footprint{max(most.memory, now.memory), max(most.files, now.files)}
+	}
+	if text, errs, code := h.jobctl(bobUID, "list"); code != 0 {
+		t.Errorf("another user's list: %d\n%s%s", code, text, errs)
+	}
+	slices.Sort(took)
+	t.Logf("a login, its program and all, takes %s, at most %s; %d of %d got no job", took[logins/2], took[logins-1], without, logins)
+	if without > logins/10 {
+		t.Errorf("%d of %d logins got no job", without, logins)
+	}
+	return most
+}
+
+// footprint is what a jobd takes.
+type footprint struct {
+	memory int64 // bytes, resident, of its own
+	files  int
+}
+
+func (h *host) footprint(t *testing.T) (f footprint) {
+	t.Helper()
+	pid := int32(h.cmd.Process.Pid)
+	b, err := os.ReadFile(procFile(pid, "status"))
+	must(t, err)
+	for line := range strings.Lines(string(b)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &kib); err == nil {
+			f.memory = kib << 10
+		}
+	}
+	open, err := os.ReadDir(procFile(pid, "fd"))
+	must(t, err)
+	f.files = len(open)
+	return f
+}
