@@ -53,7 +53,7 @@ type handedProc struct {
 	TIDs        []int32
 	Status      int64
 	Usage       *watch.Usage
-	Late        int32
+	ExecAt      int64
 	Missed      bool
 	Scanned     bool
 	Undecided   bool
@@ -113,7 +113,7 @@ func (l *lineage) handOver(h *handover) {
 func (p *proc) handOver() handedProc {
 	return handedProc{
 		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids, Status: p.status,
-		Usage: p.usage, Late: p.late, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
+		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
 	}
 }
 
@@ -202,6 +202,6 @@ func (h *handover) lineage() (*lineage, error) {
 func (h *handedProc) takeOver() *proc {
 	return &proc{
 		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs, status: h.Status,
-		usage: h.Usage, late: h.Late, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
+		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
 	}
 }

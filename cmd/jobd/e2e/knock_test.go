@@ -37,7 +37,7 @@ func (h *host) knock(ask string, args ...string) string {
 // there.
 func TestWhoKnocks(t *testing.T) {
 	h := newHost(t)
-	knock := filepath.Join(built.dir, "knock")
+	knock := built.knock
 	setuid := filepath.Join(h.dir, "setuid-knock")
 	b, err := os.ReadFile(knock)
 	must(t, err)
@@ -80,7 +80,7 @@ func TestWhoKnocks(t *testing.T) {
 // Root connects and has gone before jobd looks: nobody knows who would have been asked for, so nothing is done.
 func TestGoneBeforeJobdLooks(t *testing.T) {
 	h := newHost(t)
-	knock := filepath.Join(built.dir, "knock")
+	knock := built.knock
 	for _, tt := range []struct{ kind, path, ask, want string }{
 		{"login", h.loginSocket(), rootsSession, "code=denied"}, {"api", h.client.Path, rootsRequest, "403"},
 	} {
