@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jobd-project/jobd/job"
@@ -179,6 +180,7 @@ func (w *world) loginEnv(env []string, service, user string, opts []string, cmd 
 	l := &login{t: w.h.t}
 	l.cmd = w.command(append(append(append([]string{built.login}, opts...), service, user), cmd...)...)
 	l.cmd.Env = append(l.cmd.Env, env...)
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	l.cmd.Stderr = w.h.log
 	l.out = started(l.t, l.cmd)
 	w.logins = append(w.logins, l.cmd)

@@ -4,12 +4,24 @@
  *   bomb forks N    fork for ever, all of them, up to N processes of the user's; says once that they have been reached
  *   bomb deaf N     N that ignore every signal that can be ignored
  *   bomb runners N  N that are never the same process for longer than a moment: each forks, and exits
+ *
+ * After a minute all of it ends by itself.
  */
 #include "stay.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
+
+/* Whatever the test does, there is an end. */
+static time_t end;
+
+static void in_time(void)
+{
+	if (time(NULL) > end)
+		_exit(0);
+}
 
 static void forks(rlim_t n)
 {
@@ -18,7 +30,7 @@ static void forks(rlim_t n)
 
 	check(full == MAP_FAILED || setrlimit(RLIMIT_NPROC, &most) != 0);
 	signal(SIGCHLD, SIG_IGN);
-	for (;;) {
+	for (;; in_time()) {
 		if (fork() >= 0)
 			continue;
 		if (errno == EAGAIN && __sync_bool_compare_and_swap(full, 0, 1))
@@ -43,7 +55,7 @@ static void runners(int n)
 	while (--n > 0 && fork() != 0)
 		;
 	announce();
-	for (;;) {
+	for (;; in_time()) {
 		if (fork() > 0)
 			_exit(0);
 		usleep(20000);
@@ -56,6 +68,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	end = time(NULL) + 60;
 	if (strcmp(argv[1], "forks") == 0)
 		forks((rlim_t)n);
 	else if (strcmp(argv[1], "deaf") == 0)

@@ -1,10 +1,11 @@
 /*
  * A login program: opens a PAM session for a user, runs a command in it, and closes it.
  *
- *   login [-n N] [-r] [-x] SERVICE USER CMD [ARG...]
+ *   login [-n N] [-r] [-s] [-x] SERVICE USER CMD [ARG...]
  *
  *   -n N  N logins at once, each a process of its own
  *   -r    reap at once: what exits is gone before anybody can look at it
+ *   -s    be a subreaper: with -r, that orphans by the thousand are no load for the host's init
  *   -x    the command takes the place of the process that opened the session, and nobody closes it: so the job's point of
  *         entry is a program of the user's own
  *
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,11 +87,13 @@ int main(int argc, char **argv)
 {
 	int n = 1, in_place = 0, opt, last = 0, status;
 
-	while ((opt = getopt(argc, argv, "+n:rx")) != -1) {
+	while ((opt = getopt(argc, argv, "+n:rsx")) != -1) {
 		if (opt == 'n')
 			n = atoi(optarg);
 		else if (opt == 'r')
 			signal(SIGCHLD, SIG_IGN);
+		else if (opt == 's')
+			prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 		else if (opt == 'x')
 			in_place = 1;
 		else
