@@ -169,17 +169,20 @@ func (c *Connector) resync(emit Emit) {
 	for i := range list {
 		alive[list[i].PID] = &list[i]
 	}
-	c.bury(alive, emit)
-	for i := range list {
-		if c.lin.of(list[i].PID) == nil {
+	gone := c.missing(alive)
+	for i := range list { // before anybody is freed: a job whose other members have gone is not over
+		if p := c.lin.of(list[i].PID); p == nil || !sameStart(p.start, list[i].Start) {
 			c.welcome(list[i], emit)
 		}
 	}
+	for _, p := range gone {
+		c.stashed(p)
+		c.free(p, c.clock.mono, 0, false, true, emit)
+	}
 }
 
-// bury frees what the scan did not find, and brings the rest's threads up to date.
-func (c *Connector) bury(alive map[int32]*seen, emit Emit) {
-	var gone []*proc
+// missing gives what the scan did not find, and brings the rest's threads up to date.
+func (c *Connector) missing(alive map[int32]*seen) (gone []*proc) {
 	for _, ghosts := range c.lin.ghosts {
 		gone = append(gone, ghosts...)
 	}
@@ -191,10 +194,7 @@ func (c *Connector) bury(alive map[int32]*seen, emit Emit) {
 		}
 		p.tids = s.tids
 	}
-	for _, p := range gone {
-		c.stashed(p)
-		c.free(p, c.clock.mono, 0, false, true, emit)
-	}
+	return gone
 }
 
 // welcome takes in a process whose fork was lost.

@@ -108,6 +108,26 @@ func TestStormUnread(t *testing.T) {
 	}
 }
 
+// A job goes on by a process of which jobd heard nothing, neither its birth nor the end of all the others.
+func TestLostBirth(t *testing.T) {
+	h := newHost(t)
+	h.mayLose = true
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	s := h.newSurvivor("out")
+	s.pids = pidsIn(t, s.out, 1)
+	must(t, h.cmd.Process.Signal(unix.SIGSTOP))
+	must(t, w.command(built.lab, "noise", "250000").Run())
+	s.grow(t)
+	kill(t, s.pids[0])
+	s.pids = s.pids[1:]
+	must(t, h.cmd.Process.Signal(unix.SIGCONT))
+	h.awaitHealing()
+	s.check(h)
+	if in := h.show(s.jid); in.State != job.Lingering || !in.Estimated {
+		t.Errorf("the job is %+v", in)
+	}
+}
+
 // awaitWhole waits until jobd is not degraded any more.
 func (h *host) awaitWhole() (st control.StatusAnswer) {
 	h.t.Helper()
