@@ -80,8 +80,11 @@ func (d *jobd) kill(ctx context.Context, peer control.Peer, access control.Acces
 func (k *killing) end(ctx context.Context, req control.Request) error {
 	if !req.Now {
 		left, err := k.send(ctx, unix.SIGTERM, unix.SIGHUP, unix.SIGCONT)
-		if err != nil || left == 0 {
+		if err != nil {
 			return err
+		}
+		if left == 0 {
+			return k.awaitExits(ctx)
 		}
 		grace := k.d.cfg.KillGrace
 		if req.Timeout > 0 {
@@ -94,8 +97,11 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 	last, since := -1, time.Now()
 	for {
 		left, err := k.send(ctx, unix.SIGKILL)
-		if err != nil || left == 0 {
+		if err != nil {
 			return err
+		}
+		if left == 0 {
+			return k.awaitExits(ctx)
 		}
 		if err := k.killCgroups(ctx); err != nil {
 			return err
@@ -109,6 +115,12 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 			return err
 		}
 	}
+}
+
+// awaitExits waits for the events of those that are gone already: each sends its own, when it next gets a CPU.
+func (k *killing) awaitExits(ctx context.Context) error {
+	_, err := k.await(ctx, killStuck)
+	return err
 }
 
 // killCgroups kills everything in the jobs' own cgroups at once, which no fork can outrun. It is not for an owner, who may
