@@ -46,6 +46,9 @@ type proc struct {
 	undecided bool
 	// out: root took it, or what it descends from, out of a job. No witness brings it back.
 	out bool
+	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
+	against bool
+	claim   Label
 }
 
 func newLineage() *lineage {
@@ -111,6 +114,7 @@ func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, paren
 	if parent != nil {
 		child.parent = parent.id
 		child.label, child.out = parent.labelAt(at), parent.out
+		child.against, child.claim = parent.against, parent.claim
 	}
 	return child, parent
 }

@@ -16,8 +16,24 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 	}
 	p.setLabel(label, now)
 	p.out = false
+	c.confront(p)
 	c.markAncestors(id, label)
 	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// confront notes whether a process is where it is against its witnesses: an audit session cannot be changed, and a cgroup that
+// somebody else made is left alone.
+func (c *Connector) confront(p *proc) {
+	heard, ok := hear(c.FS, c.Cgroups, p.id.PID, func(st Stat) bool { return sameStart(p.start, st.Start) })
+	p.claim = c.bench.judge(heard)
+	if p.against = ok && p.claim != p.label; !p.against {
+		p.claim = 0
+	}
+}
+
+// overruled reports whether a testimony is one that somebody's word stands against. The job that it was for may have ended.
+func (p *proc) overruled(says Label) bool {
+	return p.against && p.label != 0 && (says == p.claim || says == 0)
 }
 
 // Detach takes the label off a process. The marks stay for as long as the job that it left.

@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"cmp"
-
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -44,11 +42,15 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 			continue
 		}
 		known := job.Known{PID: s.PID, Start: s.Start}
-		label := c.whose(s, Label(cmp.Or(entries[known], poes[known])))
+		label := Label(entries[known]) // somebody's word goes before any witness
+		if label == 0 {
+			label = c.whose(s, Label(poes[known]))
+		}
 		if label == 0 {
 			continue
 		}
 		p.label, p.since = label, 0
+		c.confront(p)
 		f := found[job.JID(label)]
 		f.Members = append(f.Members, p.id)
 		if poes[known] == job.JID(label) {
@@ -89,17 +91,19 @@ func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.
 
 // whose says whose a process is that was there before jobd: by its witnesses, by what is on file, by its parent.
 func (c *Connector) whose(s seen, filed Label) Label {
+	parent := c.lin.of(s.PPID)
 	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
 	if !ok {
 		heard = testimony{}
 	}
-	if label := c.bench.judge(heard); label != 0 {
+	switch label := c.bench.judge(heard); {
+	case ok && filed == 0 && parent != nil && parent.overruled(label):
+		return parent.label
+	case label != 0:
 		return label
-	}
-	if filed != 0 {
+	case filed != 0:
 		return filed
-	}
-	if parent := c.lin.of(s.PPID); parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}) {
+	case parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}):
 		return parent.label
 	}
 	return c.bench.verdict(heard, 0)

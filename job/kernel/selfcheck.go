@@ -31,7 +31,7 @@ func (c *Connector) Suspects(s Survey) []int32 {
 		pid := s.list[i].PID
 		there[pid] = true
 		p := c.lin.of(pid)
-		if p == nil || !sameStart(p.start, s.list[i].Start) || c.contradicts(p, s.heard[i]) {
+		if p == nil || !sameStart(p.start, s.list[i].Start) || c.contradicts(p, s.heard[i]) || c.unlisted(p, s.list[i].PPID) != 0 {
 			out = append(out, pid)
 		}
 	}
@@ -46,7 +46,18 @@ func (c *Connector) Suspects(s Survey) []int32 {
 // contradicts reports whether a process's witnesses speak for another job than the one it is in.
 func (c *Connector) contradicts(p *proc, t testimony) bool {
 	label := c.bench.judge(t)
-	return label != 0 && label != p.label && !p.out
+	return label != 0 && label != p.label && !p.out && !p.overruled(label)
+}
+
+// unlisted gives the job that a process's parent is in while it is in none itself, although all that this parent can have made
+// are in there; 0: there is no such job. Where labels meet, at a parent that was put in without its children or that got
+// orphans, only witnesses can say.
+func (c *Connector) unlisted(p *proc, ppid int32) Label {
+	parent := c.lin.of(ppid)
+	if p.label != 0 || p.out || parent == nil || c.lin.ambiguous(parent) {
+		return 0
+	}
+	return parent.label
 }
 
 // Differs says in what the table and the kernel disagree about one process; empty: in nothing.
@@ -67,6 +78,9 @@ func (c *Connector) Differs(pid int32) string {
 	heard, ok := hear(c.FS, c.Cgroups, pid, startedAt(st.Start))
 	if ok && c.contradicts(p, heard) {
 		return fmt.Sprintf("process %d (%s) has a witness for job %d and is in %d", pid, st.Comm, uint32(c.bench.judge(heard)), uint32(p.label))
+	}
+	if label := c.unlisted(p, st.PPID); label != 0 {
+		return fmt.Sprintf("process %d (%s) descends from process %d of job %d and is in none", pid, st.Comm, st.PPID, uint32(label))
 	}
 	return ""
 }

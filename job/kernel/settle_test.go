@@ -1,9 +1,13 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jobd-project/jobd/job"
@@ -151,6 +155,55 @@ func TestDetachedIsOutForGood(t *testing.T) {
 	}
 	if p, _ := k.fork(10, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 {
 		t.Errorf("the login's own child has label %d", p.label)
+	}
+}
+
+// TestPutInAgainstItsWitness: what was put into a job by somebody's word may carry the marks of another, or none; so do its
+// children, and they are that job's all the same.
+func TestPutInAgainstItsWitness(t *testing.T) {
+	one, two := uint32(1), uint32(2)
+	for _, c := range []struct {
+		name string
+		has  *uint32
+	}{{"another's", &one}, {"nobody's", nil}} {
+		k := newCourt(t)
+		k.c.Cgroups.Mount = ""
+		k.login(10, 7, job.Placement{Audit: &one})
+		k.login(20, 8, job.Placement{Audit: &two})
+		p, _ := k.fork(10, nil)
+		p.label = 0
+		stays, _ := k.fork(p.id.PID, nil)
+		k.shows(t, p.id.PID, 10, "0::/", c.has)
+		_ = k.c.Attach(p.id, 8, -1) // there is no kernel to be told of marks
+		if !k.c.lin.ambiguous(p) || stays.label != 0 {
+			t.Fatalf("%s: labels don't meet at the process", c.name)
+		}
+		if child, inherits := k.fork(p.id.PID, &testimony{audit: c.has}); child.label != 8 || inherits != p.id.PID {
+			t.Errorf("%s: its child has label %d from %d", c.name, child.label, inherits)
+		}
+		if k.c.contradicts(p, testimony{audit: c.has}) {
+			t.Errorf("%s: selfcheck takes it for a difference", c.name)
+		}
+		_ = k.c.Forget(7)
+		if child, _ := k.fork(p.id.PID, &testimony{audit: c.has}); child.label != 8 {
+			t.Errorf("%s: when the other job has ended its child has label %d", c.name, child.label)
+		}
+	}
+}
+
+// shows makes a process in /proc.
+func (k *court) shows(t *testing.T, pid, ppid int32, cgroup string, session *uint32) {
+	t.Helper()
+	text := "4294967295"
+	if session != nil {
+		text = fmt.Sprint(*session)
+	}
+	dir := filepath.Join(string(k.c.FS), fmt.Sprint(pid))
+	stat := fmt.Sprintf("%d (x) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0", pid, ppid) + strings.Repeat(" 0", 30)
+	for name, content := range map[string]string{"stat": stat, "cgroup": cgroup + "\n", "sessionid": text} {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -168,7 +168,7 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	label := c.bench.verdict(heard, child.label)
 	sure := c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
 	switch {
-	case ok && label == child.label && (label != 0 || sure):
+	case ok && (label == child.label && (label != 0 || sure) || child.overruled(label)):
 		return parent.id, false
 	case ok && label != 0:
 		if creator := c.lin.creator(child, label); creator != nil {
