@@ -116,6 +116,9 @@ func (r *random) detach(w []string) (bool, error) {
 	if w[2] == "tree" {
 		list = slices.DeleteFunc(r.m.tree(p), func(q *refProc) bool { return q.job != j })
 	}
+	if !r.mayEnter(list, nil) { // who descends from it is not on file, and its session would speak again after a restart
+		return false, nil
+	}
 	ans, err := r.h.client.Detach(r.h.soon(), control.Request{PID: p.pid, Tree: w[2] == "tree"})
 	for _, q := range list {
 		r.m.leave(q)
