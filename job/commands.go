@@ -80,6 +80,7 @@ func (t *Table) Create(r Request) (Info, error) {
 		t.endIfEmpty(e, EndLost)
 		return Info{}, err
 	}
+	t.readmit(Known{PID: r.Proc.PID, Start: r.Placement.POEStart})
 	if old != nil {
 		t.hasLeft(old, entrant)
 	}

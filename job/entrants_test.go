@@ -62,3 +62,40 @@ func TestEntrants(t *testing.T) {
 		t.Errorf("%+v, %v", s.Entrants, err)
 	}
 }
+
+// TestPutInAgain: who was taken out of a job and has been put into one since, or has opened one, is not kept out of it after a
+// restart.
+func TestPutInAgain(t *testing.T) {
+	w := newWorld(t)
+	create := func(pid int32) JID {
+		t.Helper()
+		jid, err := w.table.Allocate(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Request{Proc: w.id(pid), JID: jid, Placement: Placement{POEStart: uint64(10 * pid)}}
+		if _, err := w.table.Create(r); err != nil {
+			t.Fatal(err)
+		}
+		return jid
+	}
+	first, other := create(1), create(2)
+	for _, pid := range []int32{7, 8, 9} {
+		known := Known{PID: pid, Start: uint64(10 * pid)}
+		if err := w.table.Attach(w.id(pid), first, Entrant{Known: known}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.table.Detach(w.id(pid), known, Spent{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pid, jid := range map[int32]JID{7: first, 8: other} {
+		if err := w.table.Attach(w.id(pid), jid, Entrant{Known: Known{PID: pid, Start: uint64(10 * pid)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create(9)
+	if s, err := w.table.Saved(first); err != nil || len(s.Placement.Detached) != 0 {
+		t.Errorf("the job goes on keeping out %+v (%v)", s.Placement.Detached, err)
+	}
+}

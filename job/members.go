@@ -115,7 +115,21 @@ func (t *Table) subscribe(id watch.ID, j *entry, adopted bool, as Entrant) error
 		t.balance.Attached++
 	}
 	t.emit(Joined{JID: j.JID, ID: id})
+	t.readmit(as.Known)
 	return nil
+}
+
+// readmit takes a process off the lists of those that were taken out of a job: it has been put into one since.
+func (t *Table) readmit(known Known) {
+	if known.Start == 0 {
+		return
+	}
+	for _, e := range t.jobs {
+		if i := slices.Index(e.Placement.Detached, known); i >= 0 {
+			e.Placement.Detached = slices.Delete(e.Placement.Detached, i, i+1)
+			t.save(e)
+		}
+	}
 }
 
 // isEntrant reports whether a process is a member that is on file by its start.
