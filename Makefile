@@ -2,11 +2,15 @@
 #   VERSION   what jobd --version says              make build VERSION=1.2.3
 #   PKG, RUN  which tests                           make test PKG=./job/... RUN=Stories
 #   FUZZTIME  how long each fuzzer runs             make fuzz FUZZTIME=1m
+#   STEPS     how many random operations, each with  make soak STEPS=100000 SEED=7
+#   SEED      which ones; 0: new ones
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG      ?= ./...
 RUN      ?= .
 FUZZTIME ?= 20s
+STEPS    ?= 20000
+SEED     ?= 0
 GO       ?= go
 CC       ?= cc
 
@@ -15,7 +19,7 @@ PAM_CFLAGS := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fsta
 PAM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=pam/module/pam_job.map
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all build demo test test-vm test-full bench fuzz lint deps clean
+.PHONY: all build demo test test-vm test-full bench fuzz soak lint deps clean
 all: build
 
 build: bin/jobd bin/jobctl bin/pam_job.so
@@ -55,6 +59,12 @@ bench: deps build
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
+
+# Random operations by real processes beside the reference model, until there were enough or something differs. Says how to
+# do the same again.
+soak: deps
+	JOBD_INTEGRATION=1 $(GO) test -count 1 -timeout 0 -v -run TestRandom ./cmd/jobd/e2e -args \
+		-random-steps $(STEPS) -random-seed $(SEED) -random-shrink 20m | grep -v level=INFO
 
 lint:
 	@test -z "$$(gofmt -l cmd job metrics pam store)" || { gofmt -l cmd job metrics pam store; exit 1; }
