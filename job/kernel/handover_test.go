@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -51,6 +53,17 @@ func TestLineageIsHandedOver(t *testing.T) {
 	next.unbound(7)
 	if len(next.markedPIDs()) != 0 {
 		t.Errorf("marked are %v", next.markedPIDs())
+	}
+}
+
+// Whatever a process has is handed over.
+func TestProcessIsHandedOverWhole(t *testing.T) {
+	have, want := reflect.TypeFor[handedProc](), reflect.TypeFor[proc]()
+	for i := range want.NumField() {
+		name := want.Field(i).Name
+		if _, ok := have.FieldByNameFunc(func(s string) bool { return strings.EqualFold(s, name) }); !ok {
+			t.Errorf("%s is not handed over", name)
+		}
 	}
 }
 
