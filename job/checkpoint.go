@@ -67,7 +67,11 @@ func (t *Table) partial(m *member, at int64, u *watch.Usage) *Record {
 func (t *Table) start(m *member, u *watch.Usage, at int64) int64 {
 	switch {
 	case m.born:
-		return t.at(m.since).UnixNano()
+		start := t.now(m.since).UnixNano()
+		if start > at || at > t.wall.UnixNano() { // at is of before the clock was set
+			start = at - (t.mono - m.since)
+		}
+		return start
 	case u.Elapsed > 0:
 		return at - u.Elapsed
 	}

@@ -367,9 +367,11 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since, unende
 	}
 	t.jobs[s.JID] = e
 	if s.BootID != Text(t.cfg.BootID) {
+		e.TotalProcesses = max(e.TotalProcesses, s.TotalProcesses)
 		e.ended(t, EndBoot)
 		return nil
 	}
+	t.catchUp(e)
 	entrants := make(map[int32]Entrant)
 	for _, in := range s.Entrants {
 		entrants[in.PID] = in
@@ -384,6 +386,7 @@ func (t *Table) Restore(s Saved, poe watch.ID, members []watch.ID, since, unende
 			return err
 		}
 	}
+	e.TotalProcesses = max(e.TotalProcesses, s.TotalProcesses) // with those that left unseen
 	if len(members) == 0 && !e.Held {
 		e.ended(t, EndLost)
 		return nil

@@ -180,8 +180,11 @@ func (t *Table) end(j *entry, mono int64, reason Text) {
 	delete(t.jobs, j.JID)
 	s := t.saved(j)
 	ended := t.at(mono)
+	if t.beforeStep(mono) {
+		s.Started = s.Started.Add(-t.by) // by the clock of its end
+	}
 	if ended.Before(s.Started) {
-		ended = s.Started // the clock was set back meanwhile
+		ended = s.Started // of another boot, whose clock was ahead
 	}
 	s.State, s.Ended, s.EndReason, s.Processes = Ended, &ended, reason, 0
 	t.emit(EndedJob{s})

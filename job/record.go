@@ -47,6 +47,9 @@ func (*Record) effect() {}
 // record is what is known of a member that has gone; used is what it used as one.
 func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 	r, end := t.newRecord(), t.at(e.Mono).UnixNano()
+	if !t.beforeStep(e.Mono) {
+		t.last = max(t.last, end)
+	}
 	*r = Record{
 		JID: m.job.JID, PID: m.id.PID, End: end, Status: e.Value, Exited: e.Valid,
 		Forked: m.born && m.execs == 0, Estimated: m.guessed || e.Inferred,

@@ -23,7 +23,8 @@ type world struct {
 	table *Table
 	procs map[int32]watch.ID
 	gen   map[int32]uint32
-	now   int64 // ns
+	now   int64         // ns
+	by    time.Duration // the wall clock has been set by this much
 }
 
 func newWorld(tb interface{ Fatal(...any) }) *world {
@@ -45,7 +46,7 @@ func newWorld(tb interface{ Fatal(...any) }) *world {
 // tick lets a second pass.
 func (w *world) tick() {
 	w.now += int64(time.Second)
-	w.table.Sync(time.Unix(1_800_000_000, 0).UTC().Add(time.Duration(w.now)), w.now)
+	w.table.Sync(time.Unix(1_800_000_000, 0).UTC().Add(time.Duration(w.now)+w.by), w.now)
 }
 
 // id gives the process that has the pid now, and makes it when nobody has seen it yet.

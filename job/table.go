@@ -53,8 +53,11 @@ type Table struct {
 
 	next, limit uint32 // sequence numbers from next up to limit-1 may be given
 	drained     bool
-	wall        time.Time // what the wall clock said …
-	mono        int64     // … when CLOCK_MONOTONIC said this
+	wall        time.Time     // what the wall clock said …
+	mono        int64         // … when CLOCK_MONOTONIC said this
+	stepped     int64         // stamps of before are of before the wall clock was set …
+	by          time.Duration // … by this much
+	last        int64         // end of the last record, Unix ns: it may be of after the last Sync
 }
 
 // entry is an open job in the table.
@@ -100,9 +103,6 @@ func New(n *pnotify.Table, cfg Config) (*Table, error) {
 	}
 	return t, nil
 }
-
-// Sync tells the table how the wall clock stands to CLOCK_MONOTONIC. Events carry the latter, records the former.
-func (t *Table) Sync(wall time.Time, mono int64) { t.wall, t.mono = wall, mono }
 
 // Effects hands over what has to be done since the last call. The slice is valid until the next one, and so are the
 // records in it.
@@ -267,14 +267,6 @@ func (t *Table) member(id watch.ID) *member {
 
 func (t *Table) emit(e Effect) { t.effects = append(t.effects, e) }
 
-// at turns the kernel's stamp into wall time.
-func (t *Table) at(mono int64) time.Time {
-	if mono == 0 {
-		return t.wall
-	}
-	return t.wall.Add(time.Duration(mono - t.mono))
-}
-
 // view is the job as others see it now.
 func (e *entry) view() Info {
 	in := e.Info
@@ -300,7 +292,7 @@ func (e *entry) state() State {
 // saved is the job as it is kept on disk.
 func (t *Table) saved(e *entry) Saved {
 	s := e.Saved
-	s.Info, s.AsOf = e.view(), t.wall.UnixNano()
+	s.Info, s.AsOf, s.Mono = e.view(), max(t.wall.UnixNano(), t.last), t.mono
 	s.Placement.Detached = slices.Clone(s.Placement.Detached)
 	s.Entrants = e.listEntrants()
 	return s

@@ -41,11 +41,7 @@ func (s *Store) Moments(from, to time.Time) ([]job.Moment, error) {
 				bad = err
 				continue
 			}
-			begin := m.Time
-			if m.Since != nil && m.Kind == job.MomentGap {
-				begin = *m.Since
-			}
-			if to.IsZero() || begin.Before(to) {
+			if to.IsZero() || m.Begin().Before(to) {
 				out = append(out, m)
 			}
 		}
@@ -81,6 +77,7 @@ func encodeMoment(m *job.Moment) ([]byte, error) {
 }
 
 func putMoment(tx *bolt.Tx, m *job.Moment) error {
+	m = forward(m)
 	v, err := encodeMoment(m)
 	if err != nil {
 		return err
@@ -91,6 +88,16 @@ func putMoment(tx *bolt.Tx, m *job.Moment) error {
 		return err
 	}
 	return b.Put(append(be64(unixKey(m.Time)), be64(seq)...), v)
+}
+
+// forward turns round what ends before it begins, because the clock was set back meanwhile: it is about the time between.
+func forward(m *job.Moment) *job.Moment {
+	if m.Since == nil || !m.Since.Round(0).After(m.Time.Round(0)) { // wall time, as it is written down
+		return m
+	}
+	turned, begin := *m, m.Time
+	turned.Time, turned.Since = *m.Since, &begin
+	return &turned
 }
 
 // Parts gives the parts of use from from on and before to, by their time. A zero time is no bound. An error tells of one
@@ -151,6 +158,11 @@ func putPart(tx *bolt.Tx, p job.Part) error {
 	b := tx.Bucket([]byte("parts"))
 	b.FillPercent = fillAppend
 	key := append(be64(uint64(max(p.At, 0))), be64(uint64(p.JID))...)
+	if v := b.Get(key); v != nil { // a midnight that came twice, since the clock was set back
+		if old, err := decodePart(key, v); err == nil {
+			p.Unattributed += old.Unattributed
+		}
+	}
 	return b.Put(key, encodePart(key, p))
 }
 

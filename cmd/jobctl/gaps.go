@@ -28,7 +28,7 @@ func (a *app) noteGaps(ctx context.Context, req control.Request, beside bool) er
 	}
 	var gaps []job.Moment
 	for _, m := range moments {
-		if m.Kind == job.MomentGap && overlaps(req.Since, req.Until, gapStart(m), m.Time) {
+		if m.Doubtful() && overlaps(req.Since, req.Until, m.Begin(), m.Time) {
 			gaps = append(gaps, m)
 		}
 	}
@@ -63,16 +63,9 @@ func (a *app) sayGaps(w io.Writer, gaps []job.Moment) error {
 	return nil
 }
 
-func gapStart(m job.Moment) time.Time {
-	if m.Since != nil {
-		return *m.Since
-	}
-	return m.Time
-}
-
 // gapText is like 2026-05-02 09:00:00 to 09:05:30, 12 events lost, jobd was down.
 func gapText(g job.Moment, now time.Time) string {
-	from, to := gapStart(g).In(now.Location()), g.Time.In(now.Location())
+	from, to := g.Begin().In(now.Location()), g.Time.In(now.Location())
 	end := to.Format(time.DateTime)
 	if sameDay(from, to) {
 		end = to.Format(time.TimeOnly)

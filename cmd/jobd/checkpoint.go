@@ -9,35 +9,58 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// checkpointLook is how long jobd sleeps at most before it looks whether the day is over: the clock may have been set.
+// checkpointLook is how long jobd sleeps at most before it looks whether the day is over: a timer does not count the time in
+// which the host sleeps.
 const checkpointLook = time.Hour
 
 // checkpoints has every open job written down at each midnight of the host's own time, so that a report finds use on the
-// day on which it was used. A midnight that jobd was not there for is made good at once.
+// day on which it was used. A midnight that jobd was not there for is made good at once. When the clock is set to another day, the
+// day that it leaves ends there.
 func (d *jobd) checkpoints(ctx context.Context) error {
 	last := d.whole // when the books ended at the last stop
 	if last.IsZero() {
 		last = d.started
 	}
 	for {
-		now := time.Now()
-		if midnight := startOfDay(now); midnight.After(last) {
-			at := midnight
-			if d.started.After(midnight) {
-				at = now // it was not there at midnight
-			}
-			if err := d.checkpoint(ctx, at); err != nil && ctx.Err() == nil {
-				d.log.Error("cannot write a checkpoint", "error", err)
-			}
+		now := time.Now().Round(0)
+		at, due := d.dayOver(last, now)
+		if due {
+			d.tryCheckpoint(ctx, at)
+		}
+		if due || now.Before(last) {
 			last = now
 		}
 		t := time.NewTimer(min(time.Until(startOfDay(now.AddDate(0, 0, 1))), checkpointLook))
 		select {
 		case <-t.C:
+		case old := <-d.clockSet:
+			if now = time.Now().Round(0); startOfDay(now) != startOfDay(old) {
+				d.tryCheckpoint(ctx, old)
+				last = now
+			}
 		case <-ctx.Done():
 			t.Stop()
 			return nil
 		}
+		t.Stop()
+	}
+}
+
+// dayOver says whether a midnight has passed since the last time, and when the checkpoint of it is said to be.
+func (d *jobd) dayOver(last, now time.Time) (at time.Time, due bool) {
+	midnight := startOfDay(now)
+	switch {
+	case !midnight.After(last):
+		return at, false
+	case d.started.After(midnight): // jobd was not there
+		return now, true
+	}
+	return midnight, true
+}
+
+func (d *jobd) tryCheckpoint(ctx context.Context, at time.Time) {
+	if err := d.checkpoint(ctx, at); err != nil && ctx.Err() == nil {
+		d.log.Error("cannot write a checkpoint", "error", err)
 	}
 }
 

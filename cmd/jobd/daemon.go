@@ -49,9 +49,10 @@ type jobd struct {
 
 	logins   chan command // go before …
 	commands chan command
-	rouse    func()        // tells a loop that rests that one of them waits …
-	settle   func()        // … and that it has been served
-	ended    chan struct{} // the loop has stopped
+	rouse    func()         // tells a loop that rests that one of them waits …
+	settle   func()         // … and that it has been served
+	ended    chan struct{}  // the loop has stopped
+	clockSet chan time.Time // the clock was set; what it said until then
 	meter    meter
 	turns    turns
 	api      counters
@@ -76,6 +77,7 @@ type model struct {
 	borrowed  map[job.JID]*borrowed
 	losses    losses
 	ears      ears
+	clock     wallClock
 	gcPercent int
 }
 
@@ -86,6 +88,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 		return nil
 	}
 	d := &jobd{cfg: cfg, log: log, started: time.Now(), turns: newTurns(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
+	d.clockSet = make(chan time.Time, 1)
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
 	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)
@@ -248,6 +251,7 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	serving.Add(2)
 	g.Go(func() error { return named("loop", d.loop(loopCtx)) })
 	g.Go(func() error { return named("checkpoints", d.checkpoints(ctx)) })
+	g.Go(func() error { return named("clock", d.watchClock(ctx)) })
 	g.Go(func() error { defer serving.Done(); return named("login socket", open.login.Serve(ctx, d)) })
 	g.Go(func() error { defer serving.Done(); return named("api socket", open.api.Serve(ctx, d)) })
 	g.Go(func() error { serving.Wait(); endLoop(); return nil })

@@ -100,7 +100,7 @@ func (d *jobd) command(c command) error {
 
 // drain reads what the kernel has sent, and carries out what follows from it.
 func (d *jobd) drain() error {
-	d.table.Sync(time.Now(), monotonic())
+	d.syncClock()
 	err := d.engine.Drain(d.watch.Dispatch)
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)

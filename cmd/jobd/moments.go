@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/jobd-project/jobd/job"
 )
 
@@ -40,8 +38,8 @@ func (d *jobd) begin() error {
 		missing = bootTime()
 		d.mark(job.Moment{Time: missing, Kind: job.MomentBoot})
 	}
-	if !d.continued && !d.whole.IsZero() && !(rebooted && inOrder(past, d.whole)) && d.whole.Before(missing) {
-		d.mark(job.Moment{Time: missing, Since: &d.whole, Kind: job.MomentGap, Text: "jobd was not running"})
+	if stopped := inOrder(past, d.whole); !d.continued && !d.whole.IsZero() && !(rebooted && stopped) {
+		d.markDown(missing, stopped)
 	}
 	setup := job.Text(d.cfg.summary())
 	if old, ok := lastOf(past, job.MomentStart); ok && old.Text != setup {
@@ -49,6 +47,23 @@ func (d *jobd) begin() error {
 	}
 	d.mark(job.Moment{Time: d.started, Kind: job.MomentStart, Text: setup})
 	return nil
+}
+
+// killCosts is how much of the time before the last write to a file can be missing from the books when jobd was killed: what waited
+// for its commit then, and how long a commit takes on a busy disk.
+const killCosts = 2 * time.Second
+
+// markDown notes that jobd was not there until now, since it was stopped or something killed it.
+func (d *jobd) markDown(until time.Time, stopped bool) {
+	since := d.whole
+	if !stopped {
+		since = since.Add(-killCosts)
+	}
+	if by := job.ClockStep(until.Sub(d.whole), 0); by < 0 { // time has passed, however little
+		d.markStep(d.whole, until, "while jobd was not running the clock was set")
+		since = until
+	}
+	d.mark(job.Moment{Time: until, Since: &since, Kind: job.MomentGap, Text: "jobd was not running"})
 }
 
 func (d *jobd) mark(m job.Moment) {
@@ -75,11 +90,7 @@ func lastOf(past []job.Moment, kind job.MomentKind) (job.Moment, bool) {
 	return job.Moment{}, false
 }
 
-func bootTime() time.Time {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail for this clock
-	return time.Now().Add(-time.Duration(ts.Nano()))
-}
+func bootTime() time.Time { return time.Now().Add(-time.Duration(sinceBoot())) }
 
 // losses is a time in which the kernel dropped something, while it lasts.
 type losses struct {

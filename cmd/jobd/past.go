@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // pastOf is what the books have of an open job from before jobd was started.
 type pastOf struct {
 	asOf   int64
+	until  int64                   // when the books ended: what is said to be of after that is of before the clock was set back
 	since  []*job.Record           // of members that left after the job was written down
 	parts  map[int32][]*job.Record // partial records of processes that may live, by pid
 	gone   map[int32]bool          // pids of which a last record has been seen
@@ -24,7 +26,7 @@ func (d *jobd) pasts(open []job.Saved) (map[job.JID]*pastOf, error) {
 	out := make(map[job.JID]*pastOf, len(open))
 	q := store.Query{Fields: store.FieldStatus | store.FieldCPU | store.FieldMemory | store.FieldIO | store.FieldRest}
 	for _, s := range open {
-		out[s.JID] = &pastOf{asOf: s.AsOf, parts: make(map[int32][]*job.Record), gone: make(map[int32]bool)}
+		out[s.JID] = &pastOf{asOf: s.AsOf, until: d.booksEnd(s), parts: make(map[int32][]*job.Record), gone: make(map[int32]bool)}
 		q.Jobs = append(q.Jobs, s.JID)
 	}
 	if len(open) == 0 {
@@ -48,6 +50,15 @@ func (d *jobd) pasts(open []job.Saved) (map[job.JID]*pastOf, error) {
 	return out, nil
 }
 
+// booksEnd is when the last record of a job can have been written. After a power cut nobody knows: a file system may have been
+// about to write down when it was.
+func (d *jobd) booksEnd(s job.Saved) int64 {
+	if string(s.BootID) != d.boot || d.whole.IsZero() {
+		return math.MaxInt64
+	}
+	return d.whole.Add(killCosts).UnixNano()
+}
+
 // take keeps a copy of a record that matters: it is valid during the call only.
 func (p *pastOf) take(r *job.Record) {
 	c := *r
@@ -57,7 +68,7 @@ func (p *pastOf) take(r *job.Record) {
 		p.parts[r.PID] = append(p.parts[r.PID], &c)
 	case !r.Partial:
 		p.gone[r.PID] = true
-		if r.End > p.asOf {
+		if r.End > p.asOf && r.End <= p.until {
 			p.since = append(p.since, &c)
 		}
 	}

@@ -256,7 +256,7 @@ func (a *accountant) addOpen(ctx context.Context) error {
 	return nil
 }
 
-// gapsIn gives the gaps in the time that a request is about.
+// gapsIn gives the gaps in the time that a request is about, and when the clock was set in it.
 func (d *jobd) gapsIn(req control.Request) ([]job.Moment, error) {
 	all, err := d.store.Moments(req.Since, req.Until)
 	if err := d.unlessDamaged("marks of time", err); err != nil {
@@ -264,7 +264,7 @@ func (d *jobd) gapsIn(req control.Request) ([]job.Moment, error) {
 	}
 	gaps := []job.Moment{}
 	for _, m := range all {
-		if m.Kind == job.MomentGap {
+		if m.Doubtful() {
 			gaps = append(gaps, m)
 		}
 	}
