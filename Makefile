@@ -43,15 +43,16 @@ demo: deps build
 test: deps build
 	$(GO) test -timeout 15m -run '$(RUN)' $(PKG)
 
-# The main job on a whole Debian 12 with systemd, in qemu.
+# The main job on a whole Debian 12 with systemd, in qemu; then power cuts and clocks that jump on a bare kernel.
 test-vm: build
 	cmd/jobd/vm/run.sh
+	cmd/jobd/vm/power.sh
 
 # All of it, with the race detector, and every fuzzer for a while.
 test-full: deps build lint
 	JOBD_INTEGRATION=1 JOBD_FULL=1 $(GO) test -race -timeout 60m -run '$(RUN)' $(PKG)
 	$(MAKE) fuzz
-	$(MAKE) test-vm
+	$(MAKE) test-vm JOBD_POWER_CUTS=20
 
 bench: deps build
 	.ci/deps bench

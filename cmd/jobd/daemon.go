@@ -189,10 +189,7 @@ func (d *jobd) open() (err error) {
 	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
 		return err
 	}
-	if err = d.takeUp(); err != nil {
-		return err
-	}
-	return d.begin()
+	return d.takeUp()
 }
 
 // openEngine opens the engine and makes the tables above it.

@@ -141,7 +141,7 @@ func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error
 		d.borrow(s)
 	}
 	d.continued = true
-	if err := errors.Join(d.drainAll(), d.meterAnew()); err != nil {
+	if err := errors.Join(d.begin(d.started), d.drainAll(), d.meterAnew()); err != nil {
 		return err
 	}
 	d.log.Info("went on where the jobd before stopped", "jobs", len(open), "members", d.table.Balance().Live)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,14 +27,14 @@ func lastWritten(paths ...string) (last time.Time, err error) {
 	return last, nil
 }
 
-// begin notes in the books that jobd has been started, and for how long it was not there.
-func (d *jobd) begin() error {
+// begin notes in the books that jobd has been started, and that it missed what was until now. That is on disk before anything else
+// is written: were jobd killed again, nothing else would tell.
+func (d *jobd) begin(missing time.Time) error {
 	past, err := d.store.Moments(time.Time{}, time.Time{})
 	if err := d.unlessDamaged("marks of time", err); err != nil {
 		return fmt.Errorf("cannot read the marks of time: %w", err)
 	}
 	rebooted := d.store.LastBoot() != "" && d.store.LastBoot() != d.boot
-	missing := d.started // what jobd missed ends here
 	if rebooted {
 		missing = bootTime()
 		d.mark(job.Moment{Time: missing, Kind: job.MomentBoot})
@@ -46,6 +47,9 @@ func (d *jobd) begin() error {
 		d.mark(job.Moment{Time: d.started, Kind: job.MomentConfig, Text: setup})
 	}
 	d.mark(job.Moment{Time: d.started, Kind: job.MomentStart, Text: setup})
+	if err := d.flush(context.Background()); err != nil {
+		d.log.Error("cannot write down that jobd was started", "error", err)
+	}
 	return nil
 }
 

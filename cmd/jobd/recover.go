@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -14,9 +15,6 @@ import (
 // recover takes up the jobs that were open when jobd last ran, by what is on file. Jobs of another boot are closed; of the
 // others the members are found again.
 func (d *jobd) recover(open []job.Saved) (err error) {
-	if err := d.reserveFirst(); err != nil {
-		return err
-	}
 	if d.queued() { // what is in there is from before, and about these jobs
 		defer func() { err = errors.Join(err, d.drainAll()) }()
 	} else if err := d.drain(); err != nil { // what queued during the first scan
@@ -31,6 +29,12 @@ func (d *jobd) recover(open []job.Saved) (err error) {
 	found, err := d.engine.Recover(here)
 	if err != nil {
 		return fmt.Errorf("cannot find the members of open jobs: %w", err)
+	}
+	if err := d.begin(time.Now()); err != nil { // from now on nothing is missed
+		return err
+	}
+	if err := d.reserveFirst(); err != nil {
+		return err
 	}
 	past, err := d.pasts(open)
 	if err != nil {

@@ -65,10 +65,11 @@ func (l *lineage) creator(child *proc, label Label) *proc {
 	return other
 }
 
-// hasOtherChild reports whether a process has a child with another label than want: then its forks are ambiguous too.
-func (l *lineage) hasOtherChild(id watch.ID, want Label) bool {
+// hasOtherChild reports whether a process has a child with another label than want: then its forks are ambiguous too. One that has
+// gone, and whose exit is still to be read, will fork no more; in a storm there is always one.
+func (l *lineage) hasOtherChild(id watch.ID, want Label, lives func(*proc) bool) bool {
 	for _, p := range l.live.All() {
-		if p.parent == id && p.label != want {
+		if p.parent == id && p.label != want && lives(p) {
 			return true
 		}
 	}

@@ -63,10 +63,16 @@ func (c *Connector) markAncestors(id watch.ID, label Label) {
 			above = append(above, p.id)
 		}
 	}
-	if p := c.lin.of(id.PID); p != nil && c.lin.hasOtherChild(id, p.label) {
+	if p := c.lin.of(id.PID); p != nil && c.lin.hasOtherChild(id, p.label, c.lives) {
 		above = append(above, id)
 	}
 	c.lin.bound(label, above)
+}
+
+// lives reports whether a process of the table is still there.
+func (c *Connector) lives(p *proc) bool {
+	st, err := c.FS.Stat(p.id.PID)
+	return err == nil && !st.Dead() && sameStart(p.start, st.Start)
 }
 
 // Forget drops everything that is kept for a label: its job has ended.
