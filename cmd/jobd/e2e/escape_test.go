@@ -138,13 +138,13 @@ func (w *world) line(e way, out string) string {
 	dir := filepath.Join(w.dir, "home/alice", outName(w.h.t))
 	must(w.h.t, os.MkdirAll(dir, 0o777))
 	must(w.h.t, os.Chmod(dir, 0o777))
-	return strings.NewReplacer("%o", out, "%d", dir, "%c", cgroupMount(w.h.t), "%n", storms(),
+	return strings.NewReplacer("%o", out, "%d", dir, "%c", cgroupMount(w.h.t), "%n", stormSize(),
 		"%r", w.setuid(built.lab, "rootlab"), "%l", w.setuid(built.login, "rootlogin"),
 		"threads ", built.threads+" ", "bomb ", built.bomb+" ", "ways ", built.ways+" ", "lab ", built.lab+" ").Replace(e.cmd)
 }
 
-// storms is how many forks a storm of three parts has in each. With JOBD_FULL=1 it takes its time.
-func storms() string {
+// stormSize is how many forks a storm of three parts has in each. With JOBD_FULL=1 it takes its time.
+func stormSize() string {
 	if os.Getenv("JOBD_FULL") == "1" {
 		return "50000"
 	}

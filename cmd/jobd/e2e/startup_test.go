@@ -116,6 +116,16 @@ func TestDamagedDatabase(t *testing.T) {
 		}},
 		{"foreign bbolt", func(t *testing.T, db string) { putMeta(t, db, "somebody", "k", []byte("v")) }},
 		{"damaged", damage},
+		{"truncated", func(t *testing.T, db string) { truncate(t, db, 3*os.Getpagesize()) }},
+		{"truncated within a page", func(t *testing.T, db string) { truncate(t, db, os.Getpagesize()+100) }},
+		{"zeroed", func(t *testing.T, db string) { must(t, os.WriteFile(db, make([]byte, 1<<20), 0o600)) }},
+		{"zeroed behind its beginning", func(t *testing.T, db string) {
+			ownDatabase(t, db)
+			st, err := os.Stat(db)
+			must(t, err)
+			must(t, os.Truncate(db, int64(2*os.Getpagesize())))
+			must(t, os.Truncate(db, st.Size()))
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -181,6 +191,13 @@ func damage(t *testing.T, db string) {
 	defer f.Close()
 	_, err = f.WriteAt([]byte(strings.Repeat("\xa5", int(st.Size())-2*os.Getpagesize())), int64(2*os.Getpagesize()))
 	must(t, err)
+}
+
+// truncate makes a database of jobd's and leaves its beginning.
+func truncate(t *testing.T, db string, size int) {
+	t.Helper()
+	ownDatabase(t, db)
+	must(t, os.Truncate(db, int64(size)))
 }
 
 func ownDatabase(t *testing.T, db string) {

@@ -14,7 +14,8 @@ import (
 	"github.com/jobd-project/jobd/job/control"
 )
 
-// fact is something that is to be told when it must be on disk: a commit began and ended after it was known.
+// fact is something that is to be told when it must be on disk: a commit began and ended after it was known, and another, since
+// the last flush may be taken back (replay).
 type fact struct {
 	text string
 	at   int // commits
@@ -112,7 +113,7 @@ func (s *stormer) login() (err error) {
 func (b *bare) tellLater(words ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.later = append(b.later, fact{fmt.Sprintln(append([]any{"="}, words...)...), b.commits + 2})
+	b.later = append(b.later, fact{fmt.Sprintln(append([]any{"="}, words...)...), b.commits + 3})
 }
 
 // confirm prints them. A commit that is seen to be over may have begun before; the next one has not.

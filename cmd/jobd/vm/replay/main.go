@@ -1,6 +1,8 @@
 // Replay makes the disk that a machine has after a power cut: it puts the writes of qemu's log (blklogwrites, the format of
 // Linux's dm-log-writes) into an image as a disk with a cache may have them. What a flush followed is there; of what came
-// after the last flush some writes are there, some are not, and some in part, a sector of 512 bytes at a time.
+// after the last flush some writes are there, some are not, and some in part, a sector of 512 bytes at a time. A machine
+// waits for a flush as soon as it has written, so that few are caught between the two: every other time the power is said to
+// have been cut before the last flush was over. So whoever was told that something is on disk must have been told a flush later.
 package main
 
 import (
@@ -108,11 +110,13 @@ type cut struct {
 
 // replay carries out what was flushed, and some of the rest.
 func (c *cut) replay(writes []write) error {
-	last, flushes := 0, 0
-	for i, w := range writes {
-		if w.flags&flagFlush != 0 {
-			last, flushes = i+1, flushes+1
-		}
+	flushes := flushesOf(writes)
+	if n := len(flushes); n > 0 && c.rng.IntN(2) == 0 {
+		writes, flushes = writes[:flushes[n-1]], flushes[:n-1]
+	}
+	last := 0
+	if n := len(flushes); n > 0 {
+		last = flushes[n-1] + 1
 	}
 	for _, w := range writes[:last] {
 		if err := c.put(w, nil); err != nil {
@@ -137,8 +141,17 @@ func (c *cut) replay(writes []write) error {
 		}
 	}
 	c.say = fmt.Sprintf("%d writes up to the last of %d flushes; of %d after it %d whole, %d in part, %d lost",
-		last-flushes, flushes, len(writes)-last, whole, torn, lost)
+		last-len(flushes), len(flushes), len(writes)-last, whole, torn, lost)
 	return nil
+}
+
+func flushesOf(writes []write) (at []int) {
+	for i, w := range writes {
+		if w.flags&flagFlush != 0 {
+			at = append(at, i)
+		}
+	}
+	return at
 }
 
 // put writes an entry into the image; with some, each sector of it only if the coin says so.
