@@ -90,7 +90,7 @@ func csvField(v reflect.Value) string {
 			return ""
 		}
 		text, _ := json.Marshal(v.Interface()) // of texts, numbers and times
-		return string(text)
+		return string(escaped(text))
 	}
 	return fmt.Sprint(v.Interface())
 }

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/jobd-project/jobd/job"
 )
@@ -144,10 +146,44 @@ func (f *facts) write(w io.Writer, width int) error {
 
 // writeJSON prints a value as the contract names it, whole and indented.
 func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	b, err := marshal(v, "")
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	return err
+}
+
+// marshal writes a value as JSON that is fit for a terminal: what plain would show as \u202e is escaped like that here too,
+// which is the same text to whoever reads JSON.
+func marshal(v any, prefix string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	e.SetIndent(prefix, "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return escaped(b.Bytes()), nil
+}
+
+// escaped escapes what json leaves as it is: DEL, and beyond ASCII what is not to be printed.
+func escaped(b []byte) []byte {
+	if bytes.IndexFunc(b, func(r rune) bool { return r > '~' && hostile(r) }) < 0 {
+		return b
+	}
+	var out bytes.Buffer
+	for _, r := range string(b) { // valid UTF-8: json has seen to that
+		switch {
+		case r <= '~' || !hostile(r):
+			out.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	return out.Bytes()
 }
 
 // array keeps an empty list from becoming null.
@@ -188,11 +224,8 @@ type arrayWriter struct {
 }
 
 func (a *arrayWriter) add(v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("  ", "  ")
-	if err := e.Encode(v); err != nil {
+	b, err := marshal(v, "  ")
+	if err != nil {
 		return err
 	}
 	sep := "[\n  "
@@ -200,7 +233,7 @@ func (a *arrayWriter) add(v any) error {
 		sep = ",\n  "
 	}
 	a.any = true
-	_, err := a.out.WriteString(sep + strings.TrimSuffix(b.String(), "\n"))
+	_, err = a.out.WriteString(sep + strings.TrimSuffix(string(b), "\n"))
 	return err
 }
 
