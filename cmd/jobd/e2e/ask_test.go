@@ -17,6 +17,16 @@ func (h *host) onlyJob() job.Info {
 	return jobs[0]
 }
 
+// openJobs gives the jobs that are open, of which there have to be n; -1: however many.
+func (h *host) openJobs(n int) []job.Info {
+	h.t.Helper()
+	jobs, err := h.client.List(h.soon(), control.Request{})
+	if err != nil || n >= 0 && len(jobs) != n {
+		h.t.Fatalf("list gives %d jobs, want %d: %v", len(jobs), n, err)
+	}
+	return jobs
+}
+
 func ref(jid job.JID) control.JobRef { return control.JobRef(jid.String()) }
 
 // show gives a job, ended or not.
