@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
@@ -75,7 +76,10 @@ func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Reques
 		}
 		return err
 	})
-	d.audit(peer, req, err)
+	moves := []control.Verb{control.Attach, control.Detach, control.Move, control.Adopt} // of which there is a line for each job
+	if err != nil || !slices.Contains(moves, req.Verb) {
+		d.audit(peer, req, err)
+	}
 	return v, err
 }
 

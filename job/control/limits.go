@@ -146,8 +146,8 @@ func (d *door) admit(c *net.UnixConn) *guest {
 	}
 	n, ok := d.conns.add(p.UID, most, mostAll)
 	if !ok {
-		h.close()
 		d.log.warn(p, "connection refused", "why", "too many", "open", n)
+		h.close()
 		return nil
 	}
 	leave := sync.OnceFunc(func() { h.close(); d.conns.sub(p.UID) })

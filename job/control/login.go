@@ -93,8 +93,8 @@ func (s *LoginServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 		return
 	}
 	if !p.Root {
-		h.close()
 		s.log.warn(p, "login denied", "why", p.notRoot())
+		h.close()
 		s.refuse(c, Errorf(Denied, "only root of jobd's own user namespace may open and close sessions"))
 		return
 	}
@@ -105,8 +105,8 @@ func (s *LoginServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 			s.serve(ctx, b, c, p)
 		})
 	default:
-		h.close()
 		s.log.warn(p, "login refused", "why", "too many at a time")
+		h.close()
 		s.refuse(c, Errorf(Busy, "jobd is busy with %d logins", loginRequests))
 	}
 }

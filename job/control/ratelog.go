@@ -2,6 +2,8 @@ package control
 
 import (
 	"log/slog"
+	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -40,11 +42,21 @@ func (r *rateLog) warn(p Peer, msg string, args ...any) {
 	if !ok {
 		return
 	}
-	args = append([]any{"uid", p.UID, "pid", p.PID}, args...)
+	args = append([]any{"uid", p.UID, "pid", p.PID, "login_uid", p.loginUID()}, args...)
 	if kept > 0 {
 		args = append(args, suppressedKey, kept)
 	}
 	r.log.Warn(msg, args...)
+}
+
+// loginUID is who somebody logged in as, whoever they have become since; nil where that is not known.
+func (p Peer) loginUID() any {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(int(p.PID)) + "/loginuid")
+	uid, bad := strconv.ParseUint(string(b), 10, 32)
+	if err != nil || bad != nil || uint32(uid) == noID || p.Alive == nil || !p.Alive() { // its pid may be another's
+		return nil
+	}
+	return uid
 }
 
 func (r *rateLog) pass(uid uint32, now time.Time) (kept int, ok bool) {
