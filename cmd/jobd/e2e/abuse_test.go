@@ -3,7 +3,10 @@ package e2e
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
+	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -107,4 +110,34 @@ func (h *host) footprint(t *testing.T) (f footprint) {
 	must(t, err)
 	f.files = len(open)
 	return f
+}
+
+// Anybody can reach the metrics: connections that say nothing, or never take the answer, cost scrapes and nothing else.
+func TestAbuseOfMetrics(t *testing.T) {
+	h := newHost(t)
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	for _, say := range []string{"", "GET /metrics HTTP/1.1\r\nHost: x\r\n", strings.Repeat("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200)} {
+		var held []net.Conn
+		for range 1500 {
+			c, err := net.DialTimeout("tcp", h.metrics, patience)
+			must(t, err)
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = io.WriteString(c, say)
+			held = append(held, c)
+		}
+		most := h.loginsBeside(t, w)
+		if t.Logf("memory %d MiB, %d files", most.memory>>20, most.files); most.files > mostFiles {
+			t.Errorf("jobd has %d files open", most.files)
+		}
+		for _, c := range held {
+			c.Close()
+		}
+	}
+	until(t, "a scrape, when they have gone", func() bool {
+		resp, err := (&http.Client{Timeout: time.Second}).Get("http://" + h.metrics + "/metrics")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil && resp.StatusCode == http.StatusOK
+	})
 }

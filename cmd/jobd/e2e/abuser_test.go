@@ -55,6 +55,10 @@ func abuses() map[string]abuse {
 		"requests without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
 			churn(path, 8, "GET /v1/processes?unjobbed=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", rounds, stop)
 		},
+		"questions without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			ask := strings.Repeat("GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", 50) + "GET /v1/id HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+			churn(path, 60, ask, rounds, stop)
+		},
 		"connections without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
 			churn(path, 8, "", rounds, stop)
 		},
