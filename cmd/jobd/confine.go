@@ -22,6 +22,7 @@ func needed(auditing bool) []int {
 		unix.CAP_SYS_PTRACE,      // /proc/PID/exe, io, cmdline, wchan and ns/user of others
 		unix.CAP_DAC_READ_SEARCH, // /proc/PID/io has mode 0400 and its process's owner
 		unix.CAP_KILL,            // jobctl kill
+		unix.CAP_SYS_NICE,        // to outrun a fork bomb that is killed (kernel.Hurry)
 	}
 	if auditing {
 		caps = append(caps, unix.CAP_AUDIT_WRITE)

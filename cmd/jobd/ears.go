@@ -70,6 +70,12 @@ func (d *jobd) hearAgain(pid int32) (watch.ID, error) {
 	if _, gone := kernel.Proc.Stat(pid); gone != nil {
 		return watch.ID{}, err
 	}
+	if err := d.drainAll(); err != nil { // in a storm one drain may not have come so far
+		return watch.ID{}, err
+	}
+	if id, err := d.identify(pid); err == nil {
+		return id, nil
+	}
 	d.log.Error("the kernel has not told of a process that is there: listening anew", "pid", pid)
 	if err := d.listenAgain(); err != nil {
 		return watch.ID{}, control.Errorf(control.Unavailable, "%s", err)

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +16,9 @@ import (
 
 // How the killing of a job goes on when it does not end.
 const (
-	killAgain = 20 * time.Millisecond // between rounds of KILL, for what was forked meanwhile
-	killStuck = 3 * time.Second       // with nobody leaving, the rest will not: say who and why
+	killAgain  = 20 * time.Millisecond // between rounds of KILL, for what was forked meanwhile
+	killAtOnce = time.Millisecond      // when somebody was
+	killStuck  = 3 * time.Second       // with nobody leaving, the rest will not: say who and why
 )
 
 // killing is the killing of one family of jobs, in the goroutine of the request.
@@ -28,6 +29,13 @@ type killing struct {
 	ans  control.KillAnswer
 	hit  map[watch.ID]bool
 	no   map[watch.ID]bool // that the peer may not signal
+	dead map[watch.ID]bool // that got KILL
+}
+
+func newKilling(d *jobd, peer control.Peer) *killing {
+	k := &killing{d: d, peer: peer, hit: make(map[watch.ID]bool), no: make(map[watch.ID]bool), dead: make(map[watch.ID]bool)}
+	k.ans.Left, k.ans.Refused = []control.KillLeft{}, []control.KillLeft{}
+	return k
 }
 
 // kill signals a job, or ends it: TERM, HUP and CONT, a time of grace, then KILL until it is empty.
@@ -40,8 +48,7 @@ func (d *jobd) kill(ctx context.Context, peer control.Peer, access control.Acces
 		return nil, &control.Error{Code: control.Busy, Message: "you have too many kills under way", Hint: "wait for them to end"}
 	}
 	defer d.api.endKill(peer)
-	k := &killing{d: d, peer: peer, hit: make(map[watch.ID]bool), no: make(map[watch.ID]bool)}
-	k.ans.Left, k.ans.Refused = []control.KillLeft{}, []control.KillLeft{}
+	k := newKilling(d, peer)
 	once := req.Signal != 0 || req.Probe
 	err = d.do(ctx, func() error {
 		k.jids = d.table.Family(jid)
@@ -94,24 +101,30 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 			return err
 		}
 	}
-	last, since := -1, time.Now()
-	for {
-		left, err := k.send(ctx, unix.SIGKILL)
-		if err != nil {
+	return k.finish(ctx)
+}
+
+// finish sends KILL until the jobs are empty, or nobody leaves any more.
+func (k *killing) finish(ctx context.Context) error {
+	least, since := math.MaxInt, time.Now()
+	for again := false; ; again = true {
+		left, forked, err := k.strike(ctx, again)
+		if err != nil || left == 0 {
 			return err
-		}
-		if left == 0 {
-			return k.awaitExits(ctx)
 		}
 		if err := k.killCgroups(ctx); err != nil {
 			return err
 		}
-		if left != last {
-			last, since = left, time.Now()
+		if left < least {
+			least, since = left, time.Now()
 		} else if time.Since(since) > killStuck {
 			return nil
 		}
-		if empty, err := k.await(ctx, killAgain); err != nil || empty {
+		pause := killAgain
+		if forked {
+			pause = killAtOnce
+		}
+		if empty, err := k.await(ctx, pause); err != nil || empty {
 			return err
 		}
 	}
@@ -121,65 +134,6 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 func (k *killing) awaitExits(ctx context.Context) error {
 	_, err := k.await(ctx, killStuck)
 	return err
-}
-
-// killCgroups kills everything in the jobs' own cgroups at once, which no fork can outrun. It is not for an owner, who may
-// have members that kill(2) would not let them signal.
-func (k *killing) killCgroups(ctx context.Context) error {
-	if !trusted(k.peer) {
-		return nil
-	}
-	return k.d.do(ctx, func() error {
-		for _, j := range k.jids {
-			saved, err := k.d.table.Saved(j)
-			if err != nil || !saved.Placement.Own {
-				continue
-			}
-			err = k.d.cgroups.Kill(saved.Placement.Cgroup)
-			if err != nil && !errors.Is(err, os.ErrNotExist) { // cgroup.kill is there from Linux 5.14
-				k.d.log.Warn("cannot kill a job's cgroup at once", "jid", j, "error", err)
-			}
-		}
-		return nil
-	})
-}
-
-// send sends signals to every member that the peer may signal. It gives how many members there are of those.
-func (k *killing) send(ctx context.Context, sigs ...unix.Signal) (members int, err error) {
-	handles, err := k.open(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, h := range handles {
-		if !trusted(k.peer) && !kernel.Proc.MaySignal(k.peer.UID, h.ID.PID) {
-			k.no[h.ID] = true
-			h.Close()
-			continue
-		}
-		members++
-		k.hit[h.ID] = true
-		for _, sig := range sigs {
-			if err := h.Signal(sig); err != nil && !errors.Is(err, kernel.ErrGone) {
-				k.d.log.Warn("cannot signal a member", "pid", h.ID.PID, "signal", sig.String(), "error", err)
-			}
-		}
-		h.Close()
-	}
-	return members, nil
-}
-
-// open gives handles for every member.
-func (k *killing) open(ctx context.Context) (handles []kernel.Handle, err error) {
-	err = k.d.do(ctx, func() (err error) {
-		for _, j := range k.jids {
-			if s, err := k.d.table.Saved(j); err == nil {
-				k.d.reclaim(j, k.d.strays(j, s.Placement))
-			}
-		}
-		handles, err = k.d.engine.Open(k.d.membersOf(k.jids), k.d.drain)
-		return err
-	})
-	return handles, err
 }
 
 // membersOf lists the members of jobs; one that has ended has none.
@@ -241,14 +195,25 @@ func (k *killing) report(ctx context.Context, once bool) error {
 		switch {
 		case k.no[id]:
 			k.ans.Refused = append(k.ans.Refused, leftover(id, home[id], "not yours to signal"))
+		case gone(id.PID): // its exit is on its way: it is sent when its task next gets a CPU
 		case k.hit[id] || !once:
-			k.ans.Left = append(k.ans.Left, leftover(id, home[id], ""))
+			l := leftover(id, home[id], "")
+			if !once && !k.dead[id] {
+				l.Why = "it was forked meanwhile"
+			}
+			k.ans.Left = append(k.ans.Left, l)
 			if k.hit[id] {
 				k.ans.Ended--
 			}
 		}
 	}
 	return nil
+}
+
+// gone reports whether nobody, or only what is left of somebody, has a pid.
+func gone(pid int32) bool {
+	st, err := kernel.Proc.Stat(pid)
+	return errors.Is(err, kernel.ErrGone) || err == nil && st.Dead()
 }
 
 // leftover describes a process that is still there.

@@ -267,7 +267,11 @@ func (d *jobd) id(ctx context.Context, peer control.Peer, req control.Request) (
 		ans.PID = peer.PID
 	}
 	err := d.do(ctx, func() error {
-		id, err := d.identify(ans.PID)
+		find := d.identify
+		if ans.PID == peer.PID { // it is there: it asks
+			find = d.hearAgain
+		}
+		id, err := find(ans.PID)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -137,7 +138,27 @@ func (c *Cgroups) Members(place string) ([]int32, error) {
 	return out, nil
 }
 
-// Kill kills every process in a cgroup at once (cgroup.kill, Linux 5.14).
+// Tree lists the processes in a cgroup and in those below it.
+func (c *Cgroups) Tree(place string) (out []int32, err error) {
+	root := filepath.Join(c.Mount, place)
+	err = filepath.WalkDir(root, func(dir string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil && dir == root:
+			return err
+		case err != nil || !entry.IsDir():
+			return nil // one below that has gone meanwhile
+		}
+		pids, err := c.Members(strings.TrimPrefix(dir, c.Mount))
+		out = append(out, pids...)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return out, err
+}
+
+// Kill kills every process in a cgroup and in those below it at once (cgroup.kill, Linux 5.14).
 func (c *Cgroups) Kill(place string) error {
 	return os.WriteFile(filepath.Join(c.Mount, place, "cgroup.kill"), []byte("1"), 0)
 }
