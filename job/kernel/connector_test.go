@@ -258,6 +258,55 @@ func TestIntegrationHandleIsNeverAnothers(t *testing.T) {
 	}
 }
 
+// A pid that has gone to somebody else since the engine last looked gives no handle.
+func TestIntegrationHandleOfAPidUsedAgain(t *testing.T) {
+	c := realEngine(t)
+	id, begin := shell(t, c, "exit 0")
+	begin()
+	for _, err := Proc.Stat(id.PID); !errors.Is(err, ErrGone); _, err = Proc.Stat(id.PID) { // the engine does not read on
+		time.Sleep(time.Millisecond)
+	}
+	next := takePID(t, id.PID)
+	drained := 0
+	hs, err := c.Open([]watch.ID{id}, func() error { drained++; return c.Drain(ignore) })
+	if err != nil || len(hs) != 0 || drained == 0 {
+		t.Errorf("handles %v, %v, for a process whose pid is another's", hs, err)
+	}
+	now, ok := c.Identify(id.PID)
+	if hs, err := c.Open([]watch.ID{now}, func() error { return c.Drain(ignore) }); !ok || now == id || err != nil || len(hs) != 1 {
+		t.Errorf("handles %v, %v, of the next owner %v", hs, err, now)
+	}
+	if err := next.Process.Signal(unix.Signal(0)); err != nil {
+		t.Errorf("the next owner: %v", err)
+	}
+}
+
+// takePID starts a process that has a certain pid, which is free.
+func takePID(t *testing.T, pid int32) *exec.Cmd {
+	t.Helper()
+	const last = "/proc/sys/kernel/ns_last_pid"
+	if _, err := os.Stat(last); err != nil {
+		t.Skip("needs CONFIG_CHECKPOINT_RESTORE: " + err.Error())
+	}
+	for range 1000 {
+		if err := os.WriteFile(last, strconv.AppendInt(nil, int64(pid-1), 10), 0); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("sleep", "60")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		end := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+		if cmd.Process.Pid == int(pid) {
+			t.Cleanup(end)
+			return cmd
+		}
+		end()
+	}
+	t.Skipf("somebody else takes pid %d each time", pid)
+	return nil
+}
+
 func TestIntegrationCgroups(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: it makes cgroups")
