@@ -146,7 +146,7 @@ func (d *jobd) takeBack(ans control.AdoptAnswer) error {
 		ids, err := d.table.Members(c.JID)
 		errs = append(errs, err)
 		for _, id := range ids {
-			errs = append(errs, d.detachOne(id, c.JID))
+			errs = append(errs, d.detachOne(id, c.JID, monotonic()))
 		}
 	}
 	return errors.Join(errs...)

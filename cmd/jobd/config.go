@@ -45,6 +45,7 @@ type settings struct {
 	KillGrace  time.Duration `toml:"kill_grace"` // between TERM and KILL
 	Debug      bool          `toml:"debug"`
 
+	Exempt  exemptSettings `toml:"exempt"`
 	Record  recordSettings `toml:"record"`
 	Keep    keepSettings   `toml:"keep"`
 	Billing report.Billing `toml:"billing"`
@@ -66,6 +67,7 @@ type keepSettings struct {
 func defaultSettings() settings {
 	return settings{
 		Visibility: "own", KillGrace: 10 * time.Second,
+		Exempt: exemptSettings{Programs: defaultExempt()},
 		Record: recordSettings{Exec: kernel.ExecExe, Groups: slices.Sorted(maps.Keys(groups))},
 		Keep:   keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
 	}
@@ -195,7 +197,7 @@ func (c *config) check() error {
 	if c.KillGrace <= 0 {
 		return errors.New("kill_grace has to be longer than 0s")
 	}
-	for _, check := range []func() error{c.Record.check, c.Keep.check, c.Billing.Check} {
+	for _, check := range []func() error{c.Exempt.check, c.Record.check, c.Keep.check, c.Billing.Check} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,6 +17,10 @@ func TestParseConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		return path
+	}
+	everybodys := filepath.Join(t.TempDir(), "program")
+	if err := errors.Join(os.WriteFile(everybodys, nil, 0o755), os.Chmod(everybodys, 0o777)); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		name string
@@ -38,6 +43,10 @@ func TestParseConfig(t *testing.T) {
 		{"bad visibility", []string{"--config", file("visibility = \"some\"\n")}, "unknown visibility"},
 		{"OK record", []string{"--config", file("[record]\nexec = \"argv\"\ngroups = [\"cpu\", \"io\"]\n[keep]\nprocess_days = -1\n")}, ""},
 		{"OK billing", []string{"--config", file("[billing]\nholidays = [\"12-25\"]\n[billing.nonprime]\nbasic = 1\ntime = 1\nutime = 1\n")}, ""},
+		{"OK exempt", []string{"--config", file("[exempt]\nprograms = [\"/usr/sbin/sshd\", \"/nonexistent/d\"]\n")}, ""},
+		{"OK exempt nothing", []string{"--config", file("[exempt]\nprograms = []\n")}, ""},
+		{"bad exempt path", []string{"--config", file("[exempt]\nprograms = [\"sshd\"]\n")}, "bad program \"sshd\" in exempt.programs: it is a whole path"},
+		{"bad exempt program", []string{"--config", file("[exempt]\nprograms = [\"" + everybodys + "\"]\n")}, "only root can write"},
 		{"bad exec", []string{"--config", file("[record]\nexec = \"all\"\n")}, "record.exec"},
 		{"bad group", []string{"--config", file("[record]\ngroups = [\"cpu\", \"disk\"]\n")}, `unknown group "disk"`},
 		{"bad days", []string{"--config", file("[keep]\njob_days = 0\n")}, "-1 for ever"},

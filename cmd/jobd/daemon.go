@@ -190,12 +190,16 @@ func (d *jobd) open() (err error) {
 	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
 		return err
 	}
+	if err = d.cgroups.StepOut(kernel.Proc); err != nil {
+		return err
+	}
 	return d.takeUp()
 }
 
 // openEngine opens the engine and makes the tables above it.
 func (d *jobd) openEngine(options ...kernel.Option) (err error) {
-	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()))
+	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()),
+		kernel.ExemptPrograms(d.cfg.Exempt.paths()))
 	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log, options...); err != nil {
 		return err
 	}

@@ -195,7 +195,7 @@ func (k *killing) report(ctx context.Context, once bool) error {
 		switch {
 		case k.no[id]:
 			k.ans.Refused = append(k.ans.Refused, leftover(id, home[id], "not yours to signal"))
-		case gone(id.PID): // its exit is on its way: it is sent when its task next gets a CPU
+		case hasGone(id.PID): // its exit is on its way: it is sent when its task next gets a CPU
 		case k.hit[id] || !once:
 			l := leftover(id, home[id], "")
 			if !once && !k.dead[id] {
@@ -210,8 +210,8 @@ func (k *killing) report(ctx context.Context, once bool) error {
 	return nil
 }
 
-// gone reports whether nobody, or only what is left of somebody, has a pid.
-func gone(pid int32) bool {
+// hasGone reports whether nobody, or only what is left of somebody, has a pid.
+func hasGone(pid int32) bool {
 	st, err := kernel.Proc.Stat(pid)
 	return errors.Is(err, kernel.ErrGone) || err == nil && st.Dead()
 }

@@ -149,13 +149,14 @@ func (d *jobd) detach(peer control.Peer, req control.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err = d.each(ids, func(id watch.ID) error { return d.detachOne(id, jid) })
+	ids, err = d.each(ids, func(id watch.ID) error { return d.detachOne(id, jid, monotonic()) })
 	d.table.Save(jid)
 	d.moved("detach", &from, ids, &peer)
 	return changed(jid, ids), err
 }
 
-func (d *jobd) detachOne(id watch.ID, jid job.JID) error {
+// detachOne takes a process out, and what it has forked since a moment, as far as that is not known yet.
+func (d *jobd) detachOne(id watch.ID, jid job.JID, since int64) error {
 	saved, err := d.table.Saved(jid)
 	if err != nil {
 		return err
@@ -167,7 +168,7 @@ func (d *jobd) detachOne(id watch.ID, jid job.JID) error {
 	if err := d.engine.Leave(id.PID, saved.Placement); err != nil {
 		return err
 	}
-	if err := d.engine.Detach(id, monotonic()); err != nil {
+	if err := d.engine.Detach(id, since); err != nil {
 		return err
 	}
 	_, err = d.table.Detach(id, known, spent)

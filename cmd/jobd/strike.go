@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,13 +28,27 @@ func (k *killing) send(ctx context.Context, sigs ...unix.Signal) (members int, e
 		n := min(len(ids), atOnce)
 		var handles []kernel.Handle
 		err = k.d.do(ctx, func() (err error) {
-			handles, err = k.d.engine.Open(ids[:n], k.d.drain)
+			handles, err = k.open(ids[:n])
 			return err
 		})
 		members += k.signal(handles, sigs...)
 		ids = ids[n:]
 	}
 	return members, err
+}
+
+// open gives handles of those that are members still: one may just have run an exempt program. It runs in the loop.
+func (k *killing) open(ids []watch.ID) ([]kernel.Handle, error) {
+	handles, err := k.d.engine.Open(ids, k.d.drain)
+	in := handles[:0]
+	for _, h := range handles {
+		if slices.Contains(k.jids, k.d.table.Find(h.ID)) {
+			in = append(in, h)
+		} else {
+			h.Close()
+		}
+	}
+	return in, err
 }
 
 // members lists the jobs' members, those that strayed taken back.
@@ -120,7 +135,7 @@ func (k *killing) reach(done map[watch.ID]bool, end time.Time, sig unix.Signal) 
 	for len(ids) > 0 {
 		some := ids[:min(len(ids), atOnce)]
 		ids = ids[len(some):]
-		handles, err := k.d.engine.Open(some, k.d.drain)
+		handles, err := k.open(some)
 		if err != nil {
 			return n, err
 		}

@@ -86,6 +86,16 @@ func (c *Cgroups) Mine(place string) bool {
 // CanMake reports whether jobd makes cgroups of its own here.
 func (c *Cgroups) CanMake() bool { return c.make }
 
+// StepOut moves jobd itself out of a job's cgroup, where it may have been started.
+func (c *Cgroups) StepOut(fs FS) error {
+	self := int32(os.Getpid())
+	place, err := fs.Cgroup(self)
+	if err != nil || !c.make || place == "/" || !c.Mine(place) {
+		return err
+	}
+	return c.Enter("/", self)
+}
+
 // Make makes the cgroup of a job, jobd/SEQ, and gives its path below the mount. A directory that is there already
 // belongs to another jobd, or to a job that has ended: then the full JID names it.
 func (c *Cgroups) Make(seq uint32, full string) (string, error) {

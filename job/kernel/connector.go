@@ -26,6 +26,7 @@ type Connector struct {
 	stats     *source
 	sentinel  *sentinel
 	programs  *programs // nil: nobody wants to know
+	exempt    *exempt   // nil: no program is
 	lin       *lineage
 	bench     *bench
 	gaps      gaps
@@ -110,6 +111,9 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	}
 	if err == nil {
 		err = c.fill()
+	}
+	if p := c.lin.of(c.self); p != nil {
+		p.out = true // jobd itself, restarted in a login, is no member of it
 	}
 	if err != nil {
 		c.closeSockets()

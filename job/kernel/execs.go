@@ -23,6 +23,9 @@ func (c *Connector) exec(ev *procEvent, emit Emit) {
 	if c.programs != nil {
 		what = c.program(messageKey{ev.b, ev.time}, member)
 	}
+	if member && !c.ruledOut(what) {
+		c.lookExempt(p, ev.time)
+	}
 	if p != nil {
 		e := c.event(watch.Exec, p, ev.a, ev.time)
 		e.Program = what

@@ -60,6 +60,7 @@ type handedProc struct {
 	Out         bool
 	Against     bool
 	Claim       Label
+	Suspect     bool
 }
 
 // handedMark is one process in the bounds of a label; it may have gone.
@@ -116,7 +117,7 @@ func (p *proc) handOver() handedProc {
 	return handedProc{
 		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids, Status: p.status,
 		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
-		Against: p.against, Claim: p.claim,
+		Against: p.against, Claim: p.claim, Suspect: p.suspect,
 	}
 }
 
@@ -206,6 +207,6 @@ func (h *handedProc) takeOver() *proc {
 	return &proc{
 		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs, status: h.Status,
 		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
-		against: h.Against, claim: h.Claim,
+		against: h.Against, claim: h.Claim, suspect: h.Suspect,
 	}
 }

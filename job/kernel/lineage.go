@@ -49,6 +49,8 @@ type proc struct {
 	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
 	against bool
 	claim   Label
+	// suspect: nobody saw which program it ran, which may have been an exempt one.
+	suspect bool
 }
 
 func newLineage() *lineage {

@@ -66,6 +66,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 			c.markAncestors(id, Label(jid))
 		}
 	}
+	c.findExempt()
 	return found, c.sentinel.watch(c.lin.markedPIDs())
 }
 

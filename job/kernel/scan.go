@@ -179,6 +179,7 @@ func (c *Connector) resync(emit Emit) {
 		c.stashed(p)
 		c.free(p, c.clock.mono, 0, false, true, emit)
 	}
+	c.findExempt()
 }
 
 // missing gives what the scan did not find, and brings the rest's threads up to date.

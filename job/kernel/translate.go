@@ -88,6 +88,9 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 	case parent != nil && child.label != parent.label:
 		e.Parent = c.bornBefore(child, parent)
 	}
+	if parent != nil && parent.suspect {
+		c.lookExempt(child, ev.time)
+	}
 	c.scratch = e
 	if err := emit(&c.scratch); err != nil {
 		c.refuse(child, err)

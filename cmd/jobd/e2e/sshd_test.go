@@ -42,9 +42,23 @@ Subsystem sftp %[4]s
 func (w *world) newSSHD() *sshd {
 	t := w.h.t
 	t.Helper()
+	s, command := w.prepareSSHD()
+	s.cmd = w.command(append(command, "-D", "-e")...)
+	s.cmd.Stderr = s.log
+	s.cmd.WaitDelay = time.Second
+	must(t, s.cmd.Start())
+	t.Cleanup(s.end)
+	s.log.await(t, "Server listening on")
+	return s
+}
+
+// prepareSSHD gives the command that starts it.
+func (w *world) prepareSSHD() (s *sshd, command []string) {
+	t := w.h.t
+	t.Helper()
 	path := needProgram(t, "sshd")
 	needProgram(t, "ssh")
-	s := &sshd{w: w, log: &journal{}, key: filepath.Join(w.dir, "key")}
+	s = &sshd{w: w, log: &journal{}, key: filepath.Join(w.dir, "key")}
 	_, s.port, _ = net.SplitHostPort(freeAddress(t))
 	for _, key := range []string{s.key, filepath.Join(w.dir, "hostkey")} {
 		must(t, tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "e2e", "-f", key))
@@ -55,13 +69,7 @@ func (w *world) newSSHD() *sshd {
 		w.write("keys/"+user, string(pub), 0o644)
 	}
 	config := w.write("sshd_config", fmt.Sprintf(sshdConfig, s.port, w.dir, w.h.token, needProgram(t, "sftp-server")), 0o600)
-	s.cmd = w.command(path, "-D", "-e", "-f", config)
-	s.cmd.Stderr = s.log
-	s.cmd.WaitDelay = time.Second
-	must(t, s.cmd.Start())
-	t.Cleanup(s.end)
-	s.log.await(t, "Server listening on")
-	return s
+	return s, []string{path, "-f", config}
 }
 
 func (s *sshd) end() {

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// exemptSettings are who leaves a job by itself.
+type exemptSettings struct {
+	Programs []string `toml:"programs"` // that leave it when root runs them
+}
+
+// defaultExempt is what lets others in, or runs things for others, where distributions have it.
+func defaultExempt() []string {
+	return []string{
+		"/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/sbin/dropbear",
+		"/usr/sbin/cron", "/usr/sbin/crond", "/usr/sbin/atd",
+		"/usr/sbin/inetd", "/usr/sbin/xinetd",
+		"/usr/sbin/xrdp", "/usr/sbin/xrdp-sesman",
+		"/usr/sbin/gdm", "/usr/sbin/gdm3", "/usr/sbin/lightdm", "/usr/bin/sddm",
+		"/usr/bin/dockerd", "/usr/sbin/dockerd", "/usr/bin/containerd",
+		"/usr/sbin/slurmd",
+		"/usr/sbin/jobd", "/usr/local/sbin/jobd",
+	}
+}
+
+// paths are those, and jobd itself wherever it is.
+func (e exemptSettings) paths() []string {
+	if len(e.Programs) == 0 {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil || slices.Contains(e.Programs, self) {
+		return e.Programs
+	}
+	return append(slices.Clone(e.Programs), self)
+}
+
+func (e exemptSettings) check() error { return checkPrograms("exempt.programs", e.Programs, true) }
+
+// checkPrograms refuses paths that cannot be meant; of what runs as root also a file that others can write, or by which
+// any user becomes another.
+func checkPrograms(key string, paths []string, asRoot bool) error {
+	known := defaultExempt() // where they are strange they are not exempt, and that is no reason not to start
+	for _, p := range paths {
+		if slices.Contains(known, p) {
+			continue
+		}
+		if !filepath.IsAbs(p) || filepath.Clean(p) != p {
+			return fmt.Errorf("bad program %q in %s: it is a whole path, such as /usr/sbin/sshd", p, key)
+		}
+		st, err := os.Stat(p)
+		switch {
+		case !asRoot || errors.Is(err, os.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("cannot use %s: %w", key, err)
+		case !st.Mode().IsRegular() || !kernel.Trustworthy(st):
+			return fmt.Errorf("bad program %q in %s: it has to be a file that only root can write, without a setuid or setgid bit", p, key)
+		}
+	}
+	return nil
+}
+
+// leaveExempt takes those out of their jobs that run an exempt program, with what they have forked since: for good, as
+// detach does.
+func (d *jobd) leaveExempt() {
+	for _, e := range d.engine.Exempted() {
+		var left []watch.ID
+		jid := job.JID(0)
+		for _, id := range append([]watch.ID{e.ID}, d.engine.ForkedSince(e.ID, e.At)...) {
+			in := d.table.Find(id)
+			if in == 0 || jid != 0 && in != jid {
+				continue // in a job of its own by now
+			}
+			switch err := d.detachOne(id, in, e.At); {
+			case err == nil:
+				jid, left = in, append(left, id)
+			case !errors.Is(err, kernel.ErrGone):
+				d.log.Error("cannot let an exempt program leave its job", "jid", in, "pid", id.PID, "error", err)
+			}
+		}
+		if jid != 0 {
+			d.table.Save(jid)
+			d.log.Info("left its job: root runs an exempt program", "jid", jid, "seq", jid.Seq(), "pid", e.ID.PID, "program", e.Program, "processes", len(left))
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package kernel
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// exempt are the programs that leave a job when root runs them: what root restarts in a login, such as the daemon that lets
+// others in, is not that login's. A user cannot get out this way: see really.
+type exempt struct {
+	paths map[string]bool
+	look  *looker
+	self  string // our user namespace
+	found []Exempted
+}
+
+// Exempted is a process that runs a program which is no member of any job.
+type Exempted struct {
+	ID      watch.ID
+	Program string
+	At      int64 // CLOCK_MONOTONIC ns: what it forked since then is none either; 0: nor is anything below it
+}
+
+// ExemptPrograms says which programs leave their job when root runs them, by their paths.
+func ExemptPrograms(paths []string) Option {
+	return func(c *Connector) {
+		if len(paths) == 0 {
+			return
+		}
+		e := &exempt{paths: make(map[string]bool), look: newLooker(c.FS, ExecExe)}
+		e.self, _ = os.Readlink(string(c.FS) + "/self/ns/user")
+		for _, p := range paths {
+			e.paths[p] = true
+			// /proc shows where a file really is. One of another name does more than what it is called by here: busybox.
+			if real, err := filepath.EvalSymlinks(p); err == nil && filepath.Base(real) == filepath.Base(p) {
+				e.paths[real] = true
+			}
+		}
+		c.exempt = e
+	}
+}
+
+// Exempted hands over the members that were found to run an exempt program since it was called last.
+func (c *Connector) Exempted() []Exempted {
+	if c.exempt == nil {
+		return nil
+	}
+	found := c.exempt.found
+	c.exempt.found = nil
+	return found
+}
+
+// lookExempt looks whether a member runs an exempt program since at. One that has gone before anybody could look is a
+// suspect: its children are looked at, because a daemon runs on in a child.
+func (c *Connector) lookExempt(p *proc, at int64) {
+	if c.exempt == nil || p.label == 0 {
+		return
+	}
+	exe, _ := c.exempt.look.at(p.id.PID)
+	path := c.exempt.program(exe)
+	p.suspect = len(exe) == 0 || path != "" // one that is may be gone before it is taken out
+	if path != "" && c.exempt.really(c.FS, p, path) {
+		c.exempt.note(Exempted{ID: p.id, Program: path, At: at})
+	}
+}
+
+// note keeps the latest that was found of a process: what it runs now may be of a later exec than the one that was heard of.
+func (e *exempt) note(x Exempted) {
+	e.found = slices.DeleteFunc(e.found, func(old Exempted) bool { return old.ID == x.ID })
+	e.found = append(e.found, x)
+}
+
+// ruledOut reports whether it has been read already that a program is none of them.
+func (c *Connector) ruledOut(what *watch.Program) bool {
+	return c.exempt == nil || what != nil && what.Read != 0 && !c.exempt.paths[what.Exe]
+}
+
+// findExempt looks at every member: their execs were not heard of.
+func (c *Connector) findExempt() {
+	if c.exempt == nil {
+		return
+	}
+	for p := range c.lin.all() {
+		c.lookExempt(p, 0)
+	}
+}
+
+// program gives the path when it is one of those; its file may have been replaced since.
+func (e *exempt) program(exe []byte) string {
+	if e.paths[string(exe)] {
+		return string(exe)
+	}
+	if path := string(bytes.TrimSuffix(exe, []byte(deletedMark))); e.paths[path] {
+		return path
+	}
+	return ""
+}
+
+const deletedMark = " (deleted)"
+
+// really reports whether the process is root's, as the kernel has it: all its uids are 0, in our own user namespace, and it
+// runs that very file, which only root can write and which makes nobody root (a setuid program any user may run).
+func (e *exempt) really(fs FS, p *proc, path string) bool {
+	dir := string(fs) + "/" + strconv.Itoa(int(p.id.PID))
+	space, err := os.Readlink(dir + "/ns/user")
+	if err != nil || space != e.self || !fs.allRoot(p.id.PID) {
+		return false
+	}
+	runs, err := os.Stat(dir + "/exe")
+	if err != nil || !Trustworthy(runs) {
+		return false
+	}
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil {
+		return false
+	}
+	if !strings.HasSuffix(exe, deletedMark) {
+		if file, err := os.Stat(path); err != nil || !os.SameFile(file, runs) {
+			return false
+		}
+	}
+	st, err := fs.Stat(p.id.PID)
+	return err == nil && sameStart(p.start, st.Start) // all that was the process that is meant
+}
+
+// Trustworthy reports whether a program is root's alone to write, and gives nobody who runs it another uid or gid.
+func Trustworthy(st os.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && sys.Uid == 0 && st.Mode().Perm()&0o022 == 0 && st.Mode()&(os.ModeSetuid|os.ModeSetgid) == 0
+}
+
+// allRoot reports whether each of a process's uids is 0: real, effective, saved, file system.
+func (fs FS) allRoot(pid int32) bool {
+	b, err := fs.read(pid, "status")
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(b) {
+		if rest, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
+			f := bytes.Fields(rest)
+			return len(f) == 4 && string(bytes.Join(f, nil)) == "0000"
+		}
+	}
+	return false
+}
+
+// ForkedSince gives the living processes below one that were forked since a moment, CLOCK_MONOTONIC ns; 0: all below it.
+func (c *Connector) ForkedSince(id watch.ID, at int64) (out []watch.ID) {
+	since := c.clock.bootTime(at)
+	for _, below := range c.Children(id)[1:] {
+		if p := c.lin.of(below.PID); p != nil && (at == 0 || p.start >= since) {
+			out = append(out, below)
+		}
+	}
+	return out
+}
