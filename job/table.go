@@ -227,6 +227,12 @@ func (t *Table) Find(id watch.ID) JID {
 	return 0
 }
 
+// Lingers reports whether a job's login is over and processes are left in it. One that is held waits for more.
+func (t *Table) Lingers(jid JID) bool {
+	e := t.jobs[jid]
+	return e != nil && e.state() == Lingering && !e.Held && e.members.Len() > 0
+}
+
 // Family gives jid and every open job whose parent_jid chain leads to it, jid first.
 func (t *Table) Family(jid JID) []JID {
 	out := []JID{jid}

@@ -46,6 +46,7 @@ type settings struct {
 	Debug      bool          `toml:"debug"`
 
 	Exempt  exemptSettings `toml:"exempt"`
+	Linger  lingerSettings `toml:"linger"`
 	Record  recordSettings `toml:"record"`
 	Keep    keepSettings   `toml:"keep"`
 	Billing report.Billing `toml:"billing"`
@@ -197,7 +198,7 @@ func (c *config) check() error {
 	if c.KillGrace <= 0 {
 		return errors.New("kill_grace has to be longer than 0s")
 	}
-	for _, check := range []func() error{c.Exempt.check, c.Record.check, c.Keep.check, c.Billing.Check} {
+	for _, check := range []func() error{c.Exempt.check, c.Linger.check, c.Record.check, c.Keep.check, c.Billing.Check} {
 		if err := check(); err != nil {
 			return err
 		}

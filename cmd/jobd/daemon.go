@@ -66,6 +66,7 @@ type model struct {
 	waiters   map[job.JID][]chan<- job.Info
 	unplaced  []unplaced
 	lateAudit map[job.JID]time.Time
+	lingering map[job.JID]*time.Timer // jobs whose time is set; nil: they are never killed
 	reserving bool
 	troubles  troubles
 	used      bool // members have left since the sums were saved

@@ -28,6 +28,7 @@ func (d *jobd) carryOutEach(effects []job.Effect) {
 			if !e.Partial {
 				d.left(e)
 				d.used = true
+				d.mayLinger(e.JID)
 			}
 		case job.Part:
 			d.store.PutPart(e)
@@ -36,6 +37,7 @@ func (d *jobd) carryOutEach(effects []job.Effect) {
 		case job.Changed:
 			d.store.PutJob(e.Saved)
 			d.keep(e.Saved)
+			d.mayLinger(e.Saved.JID)
 		case job.EndedJob:
 			if !d.goesOn(e.Saved) {
 				d.jobEnded(e.Saved)
@@ -84,6 +86,7 @@ func (d *jobd) jobEnded(s job.Saved) {
 		d.unplaced = append(d.unplaced, unplaced{placement: s.Placement})
 	}
 	delete(d.lateAudit, s.JID)
+	d.lingersNoMore(s.JID)
 	d.account(&s.Info)
 	d.log.Info(jobFinished, append(identity(&s.Info), "reason", string(s.EndReason), "processes", s.TotalProcesses,
 		"cpu_ns", number(s.CPU), "cpu_source", string(s.CPUSource), "estimated", s.Estimated)...)
