@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -231,6 +232,18 @@ func (t *Table) Detach(id watch.ID, known Known, spent Spent) (JID, error) {
 	from.Placement.Detached = d[max(len(d)-detachedMost, 0):]
 	t.endIfEmpty(from, EndDetached)
 	return from.JID, nil
+}
+
+// KeepOut notes processes that descend from one that was taken out of a job: they have to be known by themselves. Of
+// those noted before, the ones that living denies are dropped.
+func (t *Table) KeepOut(jid JID, more []Known, living func(Known) bool) {
+	e := t.jobs[jid]
+	if e == nil {
+		return // no witness of it is left
+	}
+	d := append(slices.DeleteFunc(slices.Clone(e.Placement.Detached), func(k Known) bool { return !living(k) }), more...)
+	e.Placement.Detached = d[max(len(d)-detachedMost, 0):]
+	t.save(e)
 }
 
 // Save asks for a job to be written down again, if it is still open.

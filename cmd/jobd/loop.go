@@ -106,6 +106,7 @@ func (d *jobd) drain() error {
 		return fmt.Errorf("the engine failed: %w", err)
 	}
 	d.leaveExempt()
+	d.keepOut()
 	d.trouble("what processes run is not followed", d.engine.ProgramsFailed())
 	d.lookForLosses()
 	if time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at

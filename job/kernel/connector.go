@@ -32,6 +32,7 @@ type Connector struct {
 	gaps      gaps
 	stash     stash
 	unread    []unread
+	outcasts  []Outcast
 	execs     ExecMode
 	groups    watch.Group // that are kept
 	readiness *readiness

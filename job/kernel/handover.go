@@ -61,6 +61,7 @@ type handedProc struct {
 	Against     bool
 	Claim       Label
 	Suspect     bool
+	Forked      bool
 }
 
 // handedMark is one process in the bounds of a label; it may have gone.
@@ -117,7 +118,7 @@ func (p *proc) handOver() handedProc {
 	return handedProc{
 		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids, Status: p.status,
 		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
-		Against: p.against, Claim: p.claim, Suspect: p.suspect,
+		Against: p.against, Claim: p.claim, Suspect: p.suspect, Forked: p.forked,
 	}
 }
 
@@ -207,6 +208,6 @@ func (h *handedProc) takeOver() *proc {
 	return &proc{
 		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs, status: h.Status,
 		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
-		against: h.Against, claim: h.Claim, suspect: h.Suspect,
+		against: h.Against, claim: h.Claim, suspect: h.Suspect, forked: h.Forked,
 	}
 }

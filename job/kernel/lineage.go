@@ -44,8 +44,9 @@ type proc struct {
 	// undecided: the witness was gone before it could be read. It is in no job as far as anybody can say, and its
 	// children have to be asked one by one.
 	undecided bool
-	// out: root took it, or what it descends from, out of a job. No witness brings it back.
-	out bool
+	// out: root took it, or what it descends from, out of a job, which is prev. No witness brings it back.
+	out    bool
+	forked bool // of one that is out: it has had children
 	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
 	against bool
 	claim   Label
@@ -115,7 +116,8 @@ func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, paren
 	child = l.add(childPID, start)
 	if parent != nil {
 		child.parent = parent.id
-		child.label, child.out = parent.labelAt(at), parent.out
+		child.label = parent.labelAt(at)
+		child.descend(parent)
 		child.against, child.claim = parent.against, parent.claim
 	}
 	return child, parent
@@ -198,6 +200,13 @@ func (l *lineage) all() iter.Seq[*proc] {
 				return
 			}
 		}
+	}
+}
+
+// descend makes what descends from a process that was taken out one that is out too.
+func (p *proc) descend(parent *proc) {
+	if parent.out {
+		p.out, p.prev, parent.forked = true, parent.prev, true
 	}
 }
 

@@ -16,7 +16,7 @@ type Found struct {
 // then; forks that wait in the queue inherit what is found here.
 func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	poes, entries := make(map[job.Known]job.JID), make(map[job.Known]job.JID)
-	out := make(map[job.Known]bool)
+	out := make(map[job.Known]Label)
 	for _, s := range open {
 		c.Testify(Label(s.JID), s.Placement)
 		poes[job.Known{PID: s.POE, Start: s.Placement.POEStart}] = s.JID
@@ -24,7 +24,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 			entries[e.Known] = s.JID
 		}
 		for _, k := range s.Placement.Detached {
-			out[k] = true
+			out[k] = Label(s.JID)
 		}
 	}
 	list, err := c.scan()
@@ -38,10 +38,10 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 			continue
 		}
 		parent := c.lin.of(s.PPID)
-		if p.out = out[job.Known{PID: s.PID, Start: s.Start}] || parent != nil && parent.out; p.out {
+		known := job.Known{PID: s.PID, Start: s.Start}
+		if entries[known] == 0 && c.isOut(p, parent, out[known], poes[known] != 0) {
 			continue
 		}
-		known := job.Known{PID: s.PID, Start: s.Start}
 		label := Label(entries[known]) // somebody's word goes before any witness
 		if label == 0 {
 			label = c.whose(s, Label(poes[known]))
@@ -68,6 +68,21 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	}
 	c.findExempt()
 	return found, c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// isOut tells of a process that nobody put into a job since: it, or what it descends from, was taken out of the job of.
+// A login of what is out is a job of its own.
+func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
+	switch {
+	case of != 0:
+		p.out, p.prev = true, of
+		if parent != nil && parent.out {
+			parent.forked = true
+		}
+	case !poe && parent != nil:
+		p.descend(parent)
+	}
+	return p.out
 }
 
 // fromFile takes in who is on file and was gone when /proc was looked at: the queue may tell of its exit, else the comparison

@@ -206,7 +206,8 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
 	known := Label(0)
 	if parent != nil {
-		known, p.out = parent.label, parent.out
+		known = parent.label
+		p.descend(parent)
 	}
 	switch label := c.bench.verdict(heard, known); {
 	case p.out:

@@ -174,6 +174,7 @@ func TestPutInAgainstItsWitness(t *testing.T) {
 		p.label = 0
 		stays, _ := k.fork(p.id.PID, nil)
 		k.shows(t, p.id.PID, 10, "0::/", c.has)
+		k.shows(t, stays.id.PID, p.id.PID, "0::/", c.has)
 		_ = k.c.Attach(p.id, 8, -1) // there is no kernel to be told of marks
 		if !k.c.lin.ambiguous(p) || stays.label != 0 {
 			t.Fatalf("%s: labels don't meet at the process", c.name)

@@ -261,6 +261,7 @@ func (c *Connector) exitUnseen(ev *procEvent, emit Emit) {
 // free: a process is gone. Its usage is handed over for good.
 func (c *Connector) free(p *proc, at, status int64, valid, inferred bool, emit Emit) {
 	c.lin.remove(p)
+	c.leaveBehind(p)
 	e := c.event(watch.Free, p, p.id.PID, at)
 	e.Value, e.Valid, e.Inferred = status, valid, inferred
 	if !p.missed {
