@@ -19,7 +19,7 @@ import (
 //	go test ./cmd/jobd/e2e -run TestRandom -args -random-replay FILE
 var (
 	randomSeed   = flag.Uint64("random-seed", 0, "of the random operations; 0: one that is new each time")
-	randomSteps  = flag.Int("random-steps", 1500, "how many random operations, for each kind of witness")
+	randomSteps  = flag.Int("random-steps", 0, "how many random operations, for each kind of witness; 0: none, make soak does them")
 	randomReplay = flag.String("random-replay", "", "a file of operations to do in place of random ones; with # witness NAME")
 	randomShrink = flag.Duration("random-shrink", 0, "for so long, look for fewer operations that fail")
 )
@@ -41,6 +41,9 @@ func TestRandom(t *testing.T) {
 	if *randomReplay != "" {
 		replayRandom(t)
 		return
+	}
+	if *randomSteps == 0 {
+		t.Skip("no -random-steps were asked for: make soak")
 	}
 	seed := *randomSeed
 	if seed == 0 {
