@@ -41,7 +41,7 @@ func (h *host) newStage() *stage {
 	h.t.Cleanup(s.end)
 	s.starter = exec.Command(built.puppet, "first")
 	s.starter.Env = []string{h.token, "PUPPET=" + name, "LOGIN_SOCKET=" + h.loginSocket()}
-	s.starter.Stderr = h.log
+	s.starter.Stderr, s.starter.WaitDelay = h.log, time.Second // the others hold it open
 	must(h.t, s.starter.Start())
 	s.first, err = s.await("first")
 	must(h.t, err)
