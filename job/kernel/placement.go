@@ -22,7 +22,7 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 	if c.Cgroups.Mount == "" {
 		return p, nil
 	}
-	place, err := c.FS.Cgroup(pid)
+	place, err := c.FS.CgroupOfAny(pid)
 	if err != nil {
 		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
 	}
@@ -97,7 +97,7 @@ func (c *Connector) Join(pid int32, p job.Placement) error {
 	if !p.Own {
 		return nil
 	}
-	place, err := c.FS.Cgroup(pid)
+	place, err := c.FS.CgroupOfAny(pid)
 	if err != nil {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
@@ -113,7 +113,7 @@ func (c *Connector) Leave(pid int32, p job.Placement) error {
 	if !p.Own {
 		return nil
 	}
-	place, err := c.FS.Cgroup(pid)
+	place, err := c.FS.CgroupOfAny(pid)
 	if err != nil || place != p.Cgroup {
 		return nil // gone, or placed elsewhere by somebody else
 	}

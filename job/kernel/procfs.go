@@ -125,6 +125,28 @@ func (fs FS) Cgroup(pid int32) (string, error) {
 	return parseCgroup(b), nil
 }
 
+// CgroupOfAny is Cgroup for a process whose first thread may have exited: a move takes only living threads along.
+func (fs FS) CgroupOfAny(pid int32) (string, error) {
+	tids, err := fs.Tasks(pid)
+	if err != nil || len(tids) < 2 {
+		return fs.Cgroup(pid)
+	}
+	for _, tid := range tids {
+		st, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/stat")
+		if err != nil {
+			continue
+		}
+		s, err := parseStat(st)
+		if err != nil || s.State == 'Z' || s.State == 'X' {
+			continue
+		}
+		if b, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/cgroup"); err == nil {
+			return parseCgroup(b), nil
+		}
+	}
+	return fs.Cgroup(pid)
+}
+
 func parseCgroup(b []byte) string {
 	for line := range strings.Lines(string(b)) {
 		if path, ok := strings.CutPrefix(line, "0::"); ok {

@@ -26,7 +26,15 @@ func hear(fs FS, cgroups *Cgroups, pid int32, meant func(Stat) bool) (t testimon
 	}
 	t.audit = fs.Session(pid)
 	st, err := fs.Stat(pid)
-	return t, err == nil && meant(st)
+	if err != nil || !meant(st) {
+		return t, false
+	}
+	if st.State == 'Z' && cgroups.Mount != "" { // its first thread's files are what they were when that exited
+		if t.cgroup, err = fs.CgroupOfAny(pid); err != nil {
+			return t, false
+		}
+	}
+	return t, true
 }
 
 // bornAt means the child of a fork that was stamped at mono.

@@ -167,3 +167,39 @@ func TestDrainAndTag(t *testing.T) {
 		t.Errorf("tags at the end: %v", in.Tags)
 	}
 }
+
+// A process whose first thread has exited is moved with those that it has left, and its witness is where they are.
+func TestAttachWithoutAFirstThread(t *testing.T) {
+	h := newHost(t)
+	s := h.newStage()
+	key := s.key()
+	pid, err := s.first.number("fork", key, "-")
+	must(t, err)
+	leader, err := s.await(key)
+	must(t, err)
+	key = s.key()
+	_, err = leader.tell("thread", key)
+	must(t, err)
+	_, err = s.await(key)
+	must(t, err)
+	must(t, leader.order("leave", 0))
+	until(t, "the end of the first thread", func() bool { return threadGone(pid, pid) })
+	jid := h.hold()
+	for range 2 {
+		_, err = h.client.Attach(h.soon(), control.Request{Job: ref(jid), PID: pid})
+		must(t, err)
+		h.checkBooks()
+		h.stop(9)
+		h.start()
+		if got := h.jobOf(pid); got != jid {
+			t.Errorf("after a restart it is in %v, want %v", got, jid)
+		}
+		h.checkBooks()
+		_, err = h.client.Detach(h.soon(), control.Request{PID: pid})
+		must(t, err)
+	}
+	if got := h.jobOf(pid); got != 0 {
+		t.Errorf("taken out it is in %v", got)
+	}
+	must(t, h.client.Release(h.soon(), ref(jid)))
+}
