@@ -142,3 +142,9 @@ func describe(pids []int32) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// procText reads a small file of a process's as text.
+func procText(pid int32, name string) string {
+	b, _ := os.ReadFile(procFile(pid, name))
+	return strings.TrimSpace(string(b))
+}

@@ -9,8 +9,14 @@ import (
 func (w *world) sudoers(line string) {
 	w.h.t.Helper()
 	path := w.write("sudoers", line+"\n", 0o440)
-	if out, err := w.command("mount", "--bind", path, "/etc/sudoers").CombinedOutput(); err != nil {
-		w.h.t.Fatalf("cannot give the world its sudoers: %v\n%s", err, out)
+	w.run("mount --bind " + path + " /etc/sudoers")
+}
+
+// run has root run a script in the world.
+func (w *world) run(script string) {
+	w.h.t.Helper()
+	if out, err := w.command("sh", "-c", script).CombinedOutput(); err != nil {
+		w.h.t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 }
 

@@ -147,6 +147,7 @@ static void cgroup(const char *dir)
 
 static void trace(pid_t pid)
 {
+	unsigned long child;
 	int status;
 
 	check(ptrace(PTRACE_ATTACH, pid, NULL, NULL) != 0 || waitpid(pid, &status, 0) != pid);
@@ -154,7 +155,8 @@ static void trace(pid_t pid)
 	check(ptrace(PTRACE_CONT, pid, NULL, SIGUSR1) != 0);
 	while (waitpid(pid, &status, 0) == pid && status >> 8 != (SIGTRAP | PTRACE_EVENT_FORK << 8))
 		check(ptrace(PTRACE_CONT, pid, NULL, WSTOPSIG(status)) != 0);
-	check(ptrace(PTRACE_DETACH, pid, NULL, NULL) != 0); /* and its child with this tracer's end */
+	check(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &child) != 0 || waitpid((pid_t)child, &status, __WALL) != (pid_t)child);
+	check(ptrace(PTRACE_DETACH, (pid_t)child, NULL, NULL) != 0 || ptrace(PTRACE_DETACH, pid, NULL, NULL) != 0);
 	kill(pid, SIGSTOP);
 }
 
@@ -211,7 +213,7 @@ int main(int argc, char **argv)
 	else if (strcmp(what, "cgroup") == 0 && argc > 2)
 		cgroup(argv[2]);
 	else if (strcmp(what, "trace") == 0)
-		trace(n);
+		return trace(n), 0;
 	else if (strcmp(what, "stormy") == 0)
 		stormy(n);
 	else if (strcmp(what, "sibling") == 0)
