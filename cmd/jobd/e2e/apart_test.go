@@ -33,7 +33,7 @@ func TestTracedFromAnotherJob(t *testing.T) {
 	for _, witness := range restartStacks {
 		t.Run(witness.name, func(t *testing.T) {
 			h := newHost(t, witness.args...)
-			w := h.newWorld(map[string]string{"svc": witness.stack})
+			w := h.newWorld(map[string]string{"svc": witness.stack + patient})
 			traced := w.leave(way{stay: 2, cmd: "lab stay"}, "svc", "alice", []string{"-x"})
 			pid := pidsIn(t, traced.out, 1)[0]
 			tracer := w.loginEnv(nil, "svc", "alice", []string{"-x"}, built.ways, "trace", itoa(int(pid)))
@@ -55,7 +55,7 @@ func TestTracedFromAnotherJob(t *testing.T) {
 // that one's; everything else stays.
 func TestOwnLoginUIDWithoutWitness(t *testing.T) {
 	h := newHost(t, "--cgroup", "off")
-	w := h.newWorld(map[string]string{"svc": plainStack})
+	w := h.newWorld(map[string]string{"svc": plainStack + patient})
 	l := w.leave(way{stay: 3, cmd: "ways loginuid 23102"}, "svc", "alice", nil)
 	h.judge(l)
 	in := h.show(l.jid)
@@ -76,7 +76,7 @@ func TestOwnLoginUIDWithoutWitness(t *testing.T) {
 // else gets out.
 func TestWithoutWitness(t *testing.T) {
 	h := newHost(t, "--cgroup", "off")
-	w := h.newWorld(map[string]string{"svc": plainStack})
+	w := h.newWorld(map[string]string{"svc": plainStack + patient})
 	for _, e := range []struct {
 		way
 		opts []string

@@ -31,7 +31,7 @@ var hard = []struct {
 func TestKillMeansEmpty(t *testing.T) {
 	for k, witness := range restartStacks {
 		h := newHost(t, witness.args...)
-		h.newWorld(map[string]string{"svc": witness.stack})
+		h.newWorld(map[string]string{"svc": witness.stack + patient})
 		for i, by := range []string{"root", "owner"} {
 			user, uid := fmt.Sprintf("guest%d", 2*k+i), guestUID+2*k+i // the bomb goes as far as its user's limit, and zombies count
 			for _, c := range hard {

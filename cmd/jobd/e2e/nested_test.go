@@ -26,7 +26,7 @@ func TestEscapeFromNested(t *testing.T) {
 	needProgram(t, "su")
 	for _, witness := range restartStacks {
 		h := newHost(t, witness.args...)
-		h.newWorld(map[string]string{"svc": witness.stack, "su": plainStack + " nested=new", "nested": plainStack + " nested=new"})
+		h.newWorld(map[string]string{"svc": witness.stack + patient, "su": plainStack + patient + " nested=new", "nested": plainStack + patient + " nested=new"})
 		for _, e := range nestedWays {
 			t.Run(witness.name+": "+e.name, func(t *testing.T) {
 				h.use(t)

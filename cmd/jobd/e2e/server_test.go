@@ -14,7 +14,7 @@ import (
 func TestServerOfAnotherLogin(t *testing.T) {
 	tmux := needProgram(t, "tmux")
 	h := newHost(t)
-	w := h.newWorld(map[string]string{"sshd": plainStack})
+	w := h.newWorld(map[string]string{"sshd": plainStack + patient})
 	w.run("mount -t devpts -o ptmxmode=666 world /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx") // terminals of its own
 	s := w.newSSHD()
 	first := s.login("alice")
@@ -60,7 +60,7 @@ func TestServerOfAnotherLogin(t *testing.T) {
 func TestAt(t *testing.T) {
 	atd := needProgram(t, "atd")
 	h := newHost(t)
-	w := h.newWorld(map[string]string{"sshd": plainStack, "atd": plainStack})
+	w := h.newWorld(map[string]string{"sshd": plainStack + patient, "atd": plainStack + patient})
 	w.ownAtSpool()
 	out := w.labOut("out")
 	sh := w.newSSHD().login("alice")
