@@ -78,6 +78,8 @@ type model struct {
 	spent     map[string]*spending // by user, of jobs that have ended
 	borrowed  map[job.JID]*borrowed
 	losses    losses
+	surveying bool
+	surveyAt  time.Time // no survey before this
 	ears      ears
 	clock     wallClock
 	gcPercent int

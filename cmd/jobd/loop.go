@@ -202,7 +202,7 @@ func (d *jobd) lookForAudit() {
 			continue
 		}
 		poe, ok := d.table.POE(jid)
-		session := kernel.Proc.Session(saved.POE)
+		session := d.engine.OwnSession(saved.POE)
 		if !ok || !d.engine.Alive(poe) || session == nil {
 			continue
 		}

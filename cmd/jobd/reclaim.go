@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -9,17 +10,17 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// A job's own cgroup holds whatever was ever forked in it, whatever the events named as its parent: a process can be handed
-// to a parent that is no ancestor of its job (an init of a pid namespace that was joined), and fork in its name. So the
-// cgroup has the last word: it is compared with the job's members before the job may end, before it is killed, and now
-// and then.
+// What a job's witnesses testify has the last word: a process can be handed to a parent that is no ancestor of its job (an init
+// of a pid namespace that was joined), and fork in its name, and no event tells. So a job's cgroup is compared with its
+// members before the job may end, before it is killed, and now and then; where that is not jobd's own, or there is only an audit
+// session, so are the witnesses of all processes now and then.
 
 // sweepEvery is how long a full round over the jobs takes at least.
 const sweepEvery = 10 * time.Second
 
-// strays gives the processes in a job's own cgroup that are not its members. Root's word stands: what was detached is out.
+// strays gives the processes in a job's cgroup that are not its members. Root's word stands: what was detached is out.
 func (d *jobd) strays(jid job.JID, p job.Placement) []watch.ID {
-	if !p.Own {
+	if p.Cgroup == "" {
 		return nil
 	}
 	pids, err := d.cgroups.Members(p.Cgroup)
@@ -28,12 +29,24 @@ func (d *jobd) strays(jid job.JID, p job.Placement) []watch.ID {
 	}
 	var out []watch.ID
 	for _, pid := range pids {
-		id, ok := d.engine.Identify(pid)
-		if ok && !d.engine.Out(id) && d.engine.Label(id) != kernel.Label(jid) {
+		if id, ok := d.strayed(pid, jid, p.Own); ok {
 			out = append(out, id)
 		}
 	}
 	return out
+}
+
+// strayed reports whether a process in a job's cgroup is no member of it and should be. In somebody else's cgroup others can be
+// too: there it is one only if no other job and no word of root's speaks for it.
+func (d *jobd) strayed(pid int32, jid job.JID, own bool) (watch.ID, bool) {
+	id, ok := d.engine.Identify(pid)
+	switch {
+	case !ok || d.engine.Label(id) == kernel.Label(jid):
+		return id, false
+	case own:
+		return id, !d.engine.Out(id)
+	}
+	return id, d.engine.Claimed(pid) == kernel.Label(jid)
 }
 
 // reclaim makes members of those that strayed from a job, and counts them.
@@ -49,7 +62,7 @@ func (d *jobd) reclaim(jid job.JID, strays []watch.ID) (n int) {
 			err = put(id, jid, job.Entrant{})
 		}
 		if err != nil {
-			d.log.Error("cannot take back a process that is in the job's cgroup", "jid", jid, "pid", id.PID, "error", err)
+			d.log.Error("cannot take back a process that has a job's witness", "jid", jid, "pid", id.PID, "error", err)
 			continue
 		}
 		n++
@@ -66,8 +79,13 @@ func (d *jobd) sweep() {
 			return
 		}
 		d.swept = time.Now()
+		foreign := false
 		for _, b := range d.table.Briefs() {
 			d.toSweep = append(d.toSweep, b.JID)
+			foreign = foreign || !b.Placement.Own && (b.Placement.Cgroup != "" || b.Placement.Audit != nil)
+		}
+		if foreign {
+			d.survey()
 		}
 	}
 	const atATime = 50
@@ -78,6 +96,41 @@ func (d *jobd) sweep() {
 		}
 	}
 	d.toSweep = slices.Delete(d.toSweep, 0, n)
+}
+
+// surveyShare bounds what surveys may cost: one part in so many of the time.
+const surveyShare = 50
+
+// survey reads all processes' witnesses, away from the loop, and takes back those that strayed.
+func (d *jobd) survey() {
+	if d.surveying || time.Now().Before(d.surveyAt) {
+		return
+	}
+	d.surveying = true
+	go func() {
+		begin := time.Now()
+		survey, err := d.engine.Survey()
+		took := time.Since(begin)
+		_ = d.do(context.Background(), func() error { // fails only when jobd stops
+			d.surveying, d.surveyAt = false, time.Now().Add(surveyShare*took)
+			d.trouble("cannot compare the processes with their witnesses", err)
+			if err == nil {
+				d.reclaimAll(survey)
+			}
+			return nil
+		})
+	}()
+}
+
+// reclaimAll takes back whoever a witness still speaks for now.
+func (d *jobd) reclaimAll(s kernel.Survey) {
+	for _, pid := range d.engine.Suspects(s) {
+		if label := d.engine.Claimed(pid); label != 0 {
+			if id, ok := d.engine.Identify(pid); ok {
+				d.reclaim(job.JID(label), []watch.ID{id})
+			}
+		}
+	}
 }
 
 // goesOn puts a job back whose last member has gone and in whose cgroup somebody is left. It reports whether there was.

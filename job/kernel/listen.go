@@ -42,6 +42,9 @@ func dialConnector(filter []unix.SockFilter) (*source, error) {
 	if err == nil {
 		err = s.listen()
 	}
+	if err == nil {
+		_, _, err = s.dropped() // what was dropped until now was sent to others
+	}
 	if err != nil {
 		s.close()
 		return nil, err

@@ -18,7 +18,7 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 	if err != nil {
 		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	p := job.Placement{POEStart: st.Start, Audit: c.FS.Session(pid), Before: c.FS.Spent(pid)}
+	p := job.Placement{POEStart: st.Start, Audit: c.OwnSession(pid), Before: c.FS.Spent(pid)}
 	if c.Cgroups.Mount == "" {
 		return p, nil
 	}
@@ -33,6 +33,21 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 		return p, nil
 	}
 	return p, c.ownCgroup(&p, pid, jid)
+}
+
+// OwnSession gives a process's audit session, if that can be a witness: nil where it is the same as its parent's and that is in
+// no job, as with su in a session that is older than jobd. Everything in there would be taken for the job's.
+func (c *Connector) OwnSession(pid int32) *uint32 {
+	session := c.FS.Session(pid)
+	st, err := c.FS.Stat(pid)
+	if session == nil || err != nil {
+		return session
+	}
+	above := c.FS.Session(st.PPID)
+	if p := c.lin.of(st.PPID); above != nil && *above == *session && (p == nil || p.label == 0) {
+		return nil
+	}
+	return session
 }
 
 // borrow notes the cgroup that somebody else has put the process into, such as logind's scope for the session. It says

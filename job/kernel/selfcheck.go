@@ -49,6 +49,20 @@ func (c *Connector) contradicts(p *proc, t testimony) bool {
 	return label != 0 && label != p.label && !p.out && !p.overruled(label)
 }
 
+// Claimed gives the job that a process's witnesses speak for while it is in another, or in none, and root has said nothing
+// about it; 0: there is no such job. Drain before.
+func (c *Connector) Claimed(pid int32) Label {
+	p := c.lin.of(pid)
+	if p == nil || pid == c.self {
+		return 0
+	}
+	heard, ok := hear(c.FS, c.Cgroups, pid, func(st Stat) bool { return !st.Dead() && sameStart(p.start, st.Start) })
+	if !ok || !c.contradicts(p, heard) {
+		return 0
+	}
+	return c.bench.judge(heard)
+}
+
 // unlisted gives the job that a process's parent is in while it is in none itself, although all that this parent can have made
 // are in there; 0: there is no such job. Where labels meet, at a parent that was put in without its children or that got
 // orphans, only witnesses can say.

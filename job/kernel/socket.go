@@ -111,6 +111,8 @@ func (s *source) each(f func(datagram []byte) (more bool)) error {
 			return nil
 		case err == unix.EINTR:
 			continue
+		case err == unix.ENOBUFS:
+			continue // from before it was told not to say so; what was dropped is counted
 		case err != 0:
 			return os.NewSyscallError("recvfrom", err)
 		}

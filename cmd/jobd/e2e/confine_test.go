@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What docs/threat-model.md says that jobd keeps: CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_KILL. With an
+// What docs/threat-model.md says that jobd keeps: CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_KILL and CAP_SYS_NICE. With an
 // audit daemon there is CAP_AUDIT_WRITE as well.
 const (
-	keptCaps = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_KILL
+	keptCaps = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_KILL | 1<<unix.CAP_SYS_NICE
 	auditCap = 1 << unix.CAP_AUDIT_WRITE
 )
 
