@@ -67,6 +67,7 @@ type model struct {
 	unplaced  []unplaced
 	lateAudit map[job.JID]time.Time
 	lingering map[job.JID]*time.Timer // jobs whose time is set; nil: they are never killed
+	exempting bool                    // some that are to leave their jobs wait for it
 	reserving bool
 	troubles  troubles
 	used      bool // members have left since the sums were saved

@@ -71,7 +71,9 @@ func checkPrograms(key string, paths []string, asRoot bool) error {
 // leaveExempt takes those out of their jobs that run an exempt program, with what they have forked since: for good, as
 // detach does.
 func (d *jobd) leaveExempt() {
-	for _, e := range d.engine.Exempted() {
+	found, more := d.engine.Exempted()
+	d.exempting = more
+	for _, e := range found {
 		var left []watch.ID
 		jid := job.JID(0)
 		for _, id := range append([]watch.ID{e.ID}, d.engine.ForkedSince(e.ID, e.At)...) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -26,7 +27,12 @@ type Exempted struct {
 	ID      watch.ID
 	Program string
 	At      int64 // CLOCK_MONOTONIC ns: what it forked since then is none either; 0: nor is anything below it
+	seen    int64
 }
+
+// execSettles is how long an exec may be heard of after its program can be seen: what was seen meanwhile may be of an exec
+// that is still to be heard of, and what was forked before that one is not the program's.
+const execSettles = int64(10 * time.Millisecond)
 
 // ExemptPrograms says which programs leave their job when root runs them, by their paths.
 func ExemptPrograms(paths []string) Option {
@@ -47,14 +53,23 @@ func ExemptPrograms(paths []string) Option {
 	}
 }
 
-// Exempted hands over the members that were found to run an exempt program since it was called last.
-func (c *Connector) Exempted() []Exempted {
-	if c.exempt == nil {
-		return nil
+// Exempted hands over the members that were found to run an exempt program since it was called last, and says whether there
+// are more that have to settle.
+func (c *Connector) Exempted() (out []Exempted, more bool) {
+	if c.exempt == nil || len(c.exempt.found) == 0 {
+		return nil, false
 	}
-	found := c.exempt.found
-	c.exempt.found = nil
-	return found
+	now := readClocks().mono
+	var rest []Exempted
+	for _, x := range c.exempt.found {
+		if x.At == 0 || now-x.seen > execSettles {
+			out = append(out, x)
+		} else {
+			rest = append(rest, x)
+		}
+	}
+	c.exempt.found = rest
+	return out, len(rest) > 0
 }
 
 // lookExempt looks whether a member runs an exempt program since at. One that has gone before anybody could look is a
@@ -67,7 +82,7 @@ func (c *Connector) lookExempt(p *proc, at int64) {
 	path := c.exempt.program(exe)
 	p.suspect = len(exe) == 0 || path != "" // one that is may be gone before it is taken out
 	if path != "" && c.exempt.really(c.FS, p, path) {
-		c.exempt.note(Exempted{ID: p.id, Program: path, At: at})
+		c.exempt.note(Exempted{ID: p.id, Program: path, At: at, seen: readClocks().mono})
 	}
 }
 

@@ -59,11 +59,11 @@ func TestLoginDaemonRestartedInAJob(t *testing.T) {
 				sh.logout()
 				h.ended(jid)
 			}
+			h.log.await(t, `left its job: root runs an exempt program" jid=`+l.jid.String()+` .* program=`+command[0])
 			check()
 			if got := h.members(l.jid); !slices.Equal(got, shell) {
 				t.Errorf("the members are:%s", describe(got))
 			}
-			h.log.await(t, `left its job: root runs an exempt program" jid=`+l.jid.String()+` .* program=`+command[0])
 			h.stop(unix.SIGKILL)
 			h.start()
 			check()
@@ -124,12 +124,15 @@ func (h *host) checkExempt(jid job.JID, what string, pids []int32, out bool) {
 	var child int32
 	until(h.t, "a child", func() bool {
 		for _, pid := range h.world.processes() {
-			if parentOf(pid) == service {
+			if parentOf(pid) == service && pid != member {
 				child = pid
 			}
 		}
 		return child != 0
 	})
+	if out {
+		h.log.await(h.t, fmt.Sprintf(`left its job: root runs an exempt program" jid=%s `, jid))
+	}
 	for _, pid := range []int32{service, child} {
 		if in := h.jobOf(pid); (in == 0) != out || in != 0 && in != jid {
 			h.t.Errorf("%s: process %d is in job %s, the login's is %s", what, pid, in, jid)

@@ -3,7 +3,7 @@
  *
  * N processes, each of which forks one more after MS milliseconds and exits at once, over and over, deaf to what can be
  * ignored; with setsid each in a session of its own. When the N are there, the last writes its pid into the file that $LAB_OUT names. Should nobody end it,
- * it ends after a minute.
+ * it ends after half a minute.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -41,7 +41,7 @@ static void roll(time_t end, int ms, int alone)
 int main(int argc, char **argv)
 {
 	const char *out = getenv("LAB_OUT");
-	time_t end = now() + 60;
+	time_t end = now() + 30;
 	char line[16];
 	int fd, n, alone = argc > 3 && strcmp(argv[3], "setsid") == 0;
 	int ms = argc > 2 ? atoi(argv[2]) : 0;
