@@ -18,59 +18,63 @@ import (
 	"github.com/jobd-project/jobd/job/control"
 )
 
-// kills is how often jobd is killed. JOBD_FULL=1, which make test-full sets, is for as often as a release wants to know it.
-func kills() int {
+// rounds is how often ten kills are made. JOBD_FULL=1, which make test-full sets, is for as many as a release wants to know of.
+func rounds() int {
 	if os.Getenv("JOBD_FULL") == "1" {
-		return 200
+		return 20
 	}
-	return 10
+	return 1
 }
 
-// TestKilledInStorms kills jobd at any moment of storms of processes and logins, again and again. The file is consistent each
-// time; in the end every login that was answered is a job, once, and of every process that no gap speaks of there is
-// a record, once.
+const killsOfRound = 10
+
+// TestKilledInStorms kills jobd at any moment of storms of processes and logins, again and again, on the same books. The file is
+// consistent each time; in the end every login that was answered is a job, once, and of every process that no gap speaks of
+// there is a record, once.
 func TestKilledInStorms(t *testing.T) {
 	h := plainHost(t)
 	h.mayLose = true
 	h.start()
-	s := newStorms(t, h)
-	for i := range kills() {
-		s.logins(2)
-		time.Sleep(untilKill(i)) // anything will do: it is the moment that is to be any
-		h.stop(unix.SIGKILL)
-		h.checkFile(i)
-		h.start()
-	}
-	s.end()
-	books := h.wholeBooks()
 	seen := make(map[uint32]bool)
-	for _, l := range s.ledgers {
-		if seen[l.seq] {
-			t.Errorf("job %d was given twice", l.seq)
+	for range rounds() {
+		began := time.Now()
+		s := newStorms(t, h)
+		for i := range killsOfRound {
+			s.logins(2)
+			time.Sleep(untilKill(i)) // anything will do: it is the moment that is to be any
+			h.stop(unix.SIGKILL)
+			h.checkFile()
+			h.start()
 		}
-		seen[l.seq] = true
-		books.compare(t, l)
+		s.end()
+		books := h.booksSince(began)
+		for _, l := range s.ledgers {
+			if seen[l.seq] {
+				t.Errorf("job %d was given twice", l.seq)
+			}
+			seen[l.seq] = true
+			books.compare(t, l)
+		}
+		t.Logf("%d kills, %d jobs, %d processes, %d of them in gaps, %d of those not on record",
+			killsOfRound, len(s.ledgers), books.processes, books.inGaps, books.unrecorded)
 	}
-	t.Logf("%d kills, %d jobs, %d processes, %d of them in gaps, %d of those not on record",
-		kills(), len(s.ledgers), books.processes, books.inGaps, books.unrecorded)
 }
 
 // untilKill is short mostly, so that jobd is killed before it has committed what it had to say of the kill before; else long enough
 // for something to be on record.
 func untilKill(kill int) time.Duration {
-	most := 500 * time.Millisecond
 	if kill%4 == 3 {
-		most = 10 * time.Second
+		return 3*time.Second + rand.N(4*time.Second)
 	}
-	return rand.N(most)
+	return rand.N(500 * time.Millisecond)
 }
 
 // checkFile has the books checked while nobody writes to them.
-func (h *host) checkFile(kill int) {
+func (h *host) checkFile() {
 	h.t.Helper()
 	out, err := exec.Command(built.jobd, "db", "check", "--state-dir", h.stateDir(), "--run-dir", h.runDir()).CombinedOutput()
 	if err != nil {
-		h.t.Fatalf("after kill %d: %v\n%s", kill+1, err, out)
+		h.t.Fatalf("after a kill: %v\n%s", err, out)
 	}
 }
 
@@ -162,8 +166,8 @@ func (l *ledger) read() error {
 	return nil
 }
 
-// wholeBooks is all that jobd has written down.
-type wholeBooks struct {
+// books is what jobd has written down of a round.
+type books struct {
 	jobs    map[uint32][]job.Info
 	records map[uint32]map[int32][]int64 // by job and pid: when it ended, Unix ns
 	gaps    []job.Moment
@@ -171,15 +175,16 @@ type wholeBooks struct {
 	processes, inGaps, unrecorded int
 }
 
-func (h *host) wholeBooks() *wholeBooks {
+func (h *host) booksSince(t time.Time) *books {
 	h.t.Helper()
-	b := &wholeBooks{jobs: make(map[uint32][]job.Info), records: make(map[uint32]map[int32][]int64)}
-	jobs, err := h.client.History(h.soon(), control.Request{})
+	since := control.Request{Since: t}
+	b := &books{jobs: make(map[uint32][]job.Info), records: make(map[uint32]map[int32][]int64)}
+	jobs, err := h.client.History(h.soon(), since)
 	must(h.t, err)
 	for _, in := range jobs {
 		b.jobs[in.Seq] = append(b.jobs[in.Seq], in)
 	}
-	must(h.t, h.client.EachProc(h.soon(), control.Request{}, func(p job.Process) error {
+	must(h.t, h.client.EachProc(h.soon(), since, func(p job.Process) error {
 		if b.records[p.Seq] == nil {
 			b.records[p.Seq] = make(map[int32][]int64)
 		}
@@ -198,7 +203,7 @@ func (h *host) wholeBooks() *wholeBooks {
 const stampSlack = int64(20 * time.Millisecond)
 
 // compare looks for a ledger's job, and for the record of each of its processes.
-func (b *wholeBooks) compare(t *testing.T, l *ledger) {
+func (b *books) compare(t *testing.T, l *ledger) {
 	t.Helper()
 	if len(b.jobs[l.seq]) != 1 {
 		t.Errorf("job %d is in the books %d times", l.seq, len(b.jobs[l.seq]))
@@ -235,7 +240,7 @@ func (b *wholeBooks) compare(t *testing.T, l *ledger) {
 }
 
 // has looks for a process among the records of its pid. What is missing has to be in a gap.
-func (b *wholeBooks) has(p ledgerLine, ends []int64) bool {
+func (b *books) has(p ledgerLine, ends []int64) bool {
 	b.processes++
 	gap := b.inGap(p)
 	if gap {
@@ -252,7 +257,7 @@ func (b *wholeBooks) has(p ledgerLine, ends []int64) bool {
 	return gap
 }
 
-func (b *wholeBooks) inGap(p ledgerLine) bool {
+func (b *books) inGap(p ledgerLine) bool {
 	for _, g := range b.gaps {
 		if g.Begin().UnixNano() <= p.after+stampSlack && g.Time.UnixNano() >= p.before-stampSlack {
 			return true
@@ -262,7 +267,7 @@ func (b *wholeBooks) inGap(p ledgerLine) bool {
 }
 
 // near are the gaps before and after a process.
-func (b *wholeBooks) near(p ledgerLine) (out []string) {
+func (b *books) near(p ledgerLine) (out []string) {
 	for _, g := range b.gaps {
 		if far := g.Time.Sub(time.Unix(0, p.before)).Abs(); far < 5*time.Second {
 			out = append(out, fmt.Sprint(g.Begin(), " to ", g.Time, " ", g.Text))
