@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -68,12 +69,35 @@ func checkPrograms(key string, paths []string, asRoot bool) error {
 	return nil
 }
 
+// opensWith reports whether a process that was found to run a program, and not seen starting it, does so because its job was
+// opened by that: the point of entry of a login by ssh or cron runs the daemon, and so does what it forks for itself.
+func (d *jobd) opensWith(e kernel.Exempted) bool {
+	runs := func(pid int32) bool { return strings.TrimSuffix(kernel.Proc.Exe(pid), " (deleted)") == e.Program } // or an update took it
+	for id := e.ID; runs(id.PID); {
+		if d.table.IsPOE(id) {
+			return true
+		}
+		st, err := kernel.Proc.Stat(id.PID)
+		if err != nil {
+			return false
+		}
+		var known bool
+		if id, known = d.engine.Identify(st.PPID); !known {
+			return false
+		}
+	}
+	return false
+}
+
 // leaveExempt takes those out of their jobs that run an exempt program, with what they have forked since: for good, as
 // detach does.
 func (d *jobd) leaveExempt() {
 	found, more := d.engine.Exempted()
 	d.exempting = more
 	for _, e := range found {
+		if e.At == 0 && d.opensWith(e) {
+			continue
+		}
 		var left []watch.ID
 		jid := job.JID(0)
 		for _, id := range append([]watch.ID{e.ID}, d.engine.ForkedSince(e.ID, e.At)...) {

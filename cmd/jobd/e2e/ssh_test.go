@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 )
@@ -197,4 +199,25 @@ func TestOneConnectionOneJob(t *testing.T) {
 	}
 	first.logout()
 	h.ended(jid)
+}
+
+// The process that opens a login is that login's, though it runs the program that lets others in: also after a restart of
+// jobd, which finds it as it is.
+func TestSSHLoginOverRestart(t *testing.T) {
+	for _, sig := range []unix.Signal{unix.SIGKILL, unix.SIGTERM} {
+		h := newHost(t)
+		s := h.newWorld(map[string]string{"sshd": plainStack}).newSSHD()
+		sh := s.login("alice")
+		before := h.onlyJob()
+		members := h.members(before.JID)
+		h.stop(sig)
+		h.start()
+		if in := h.onlyJob(); in.State != job.Open || !slices.Equal(h.members(in.JID), members) {
+			t.Errorf("after %v the job is %s with%s\nwant open with%s", sig, in.State, describe(h.members(in.JID)), describe(members))
+		}
+		sh.logout()
+		if in := h.ended(before.JID); in.EndReason != job.EndExit {
+			t.Errorf("the job ended by %s", in.EndReason)
+		}
+	}
 }
