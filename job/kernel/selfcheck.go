@@ -50,7 +50,8 @@ func (c *Connector) contradicts(p *proc, t testimony) bool {
 }
 
 // Claimed gives the job that a process's witnesses speak for while it is in another, or in none, and root has said nothing
-// about it; 0: there is no such job. Drain before.
+// about it; 0: there is no such job. A cgroup that is not jobd's own is not enough: root may have put somebody into it. Drain
+// before.
 func (c *Connector) Claimed(pid int32) Label {
 	p := c.lin.of(pid)
 	if p == nil || pid == c.self {
@@ -60,7 +61,7 @@ func (c *Connector) Claimed(pid int32) Label {
 	if !ok || !c.contradicts(p, heard) {
 		return 0
 	}
-	return c.bench.judge(heard)
+	return c.bench.claim(heard)
 }
 
 // unlisted gives the job that a process's parent is in while it is in none itself, although all that this parent can have made

@@ -284,3 +284,30 @@ func ExampleLogindSession() {
 	fmt.Println(LogindSession("/user.slice/user-1000.slice/session-3.scope"))
 	// Output: 3
 }
+
+// TestClaims: who is in somebody else's cgroup may have been put there by root; with the job's audit session, or in jobd's own
+// cgroup, it was born into the job.
+func TestClaims(t *testing.T) {
+	one, two := uint32(1), uint32(2)
+	b := newBench()
+	b.call(7, job.Placement{Cgroup: "/jobd/7", Own: true})
+	b.call(8, job.Placement{Cgroup: "/scope", Audit: &one})
+	b.call(9, job.Placement{Cgroup: "/other"})
+	for _, c := range []struct {
+		says testimony
+		want Label
+	}{
+		{testimony{cgroup: "/jobd/7"}, 7},
+		{testimony{cgroup: "/jobd/7", audit: &two}, 7},
+		{testimony{cgroup: "/scope", audit: &one}, 8},
+		{testimony{cgroup: "/elsewhere", audit: &one}, 8},
+		{testimony{cgroup: "/scope", audit: &two}, 0},
+		{testimony{cgroup: "/scope"}, 0},
+		{testimony{cgroup: "/other", audit: &two}, 0},
+		{testimony{}, 0},
+	} {
+		if got := b.claim(c.says); got != c.want {
+			t.Errorf("%+v claims %d, want %d", c.says, got, c.want)
+		}
+	}
+}

@@ -138,6 +138,18 @@ func (b *bench) judge(t testimony) Label {
 	return 0
 }
 
+// claim is what judge says, if it is by jobd's own cgroup or by the audit session.
+func (b *bench) claim(t testimony) Label {
+	label := b.judge(t)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.places[label]
+	if p.Own || p.Audit != nil && t.audit != nil && *p.Audit == *t.audit {
+		return label
+	}
+	return 0
+}
+
 // verdict is what judge says, or, where nested jobs share an audit session, the oldest of them: who has that session descends
 // from their login. It is not for cgroups, in which strangers may be. When the label that is known already is one of
 // them, nothing better is known.
