@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,8 +22,8 @@ func heldHost(t *testing.T, args ...string) *host {
 	return h
 }
 
-// Where somebody holds the sockets, jobd is restarted in the middle of a storm, again and again, and nothing is lost or
-// guessed: every process is counted, with its exit record.
+// Where somebody holds the sockets, jobd is restarted in the middle of a storm, again and again, at last with another version,
+// and nothing is lost or guessed: every process is counted, with its exit record.
 func TestHandover(t *testing.T) {
 	const each = 12_000
 	h := heldHost(t)
@@ -39,9 +40,13 @@ func TestHandover(t *testing.T) {
 		if code := h.stop(unix.SIGTERM); code != 0 {
 			t.Fatalf("jobd ended with %d", code)
 		}
-		if i == 1 { // while nobody listens: one ends with its job, one forks
+		switch i {
+		case 1: // while nobody listens: one ends with its job, one forks
 			kill(t, dies.pids[0])
 			quiet.grow(t)
+		case 2:
+			h.program = filepath.Join(h.dir, "jobd-next")
+			must(t, tool("env", "CGO_ENABLED=0", "go", "build", "-ldflags", "-X main.version=next", "-o", h.program, ".."))
 		}
 		h.start()
 		quiet.check(h)
@@ -61,6 +66,9 @@ func TestHandover(t *testing.T) {
 	}
 	if in := h.ended(quiet.jid); in.Estimated || in.TotalProcesses != 3 {
 		t.Errorf("the job that grew meanwhile is %+v", in)
+	}
+	if st, err := h.client.Status(h.soon()); err != nil || st.Version != "next" {
+		t.Errorf("the version is %q, %v", st.Version, err)
 	}
 	for _, m := range h.moments() {
 		if m.Kind == job.MomentGap {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -27,7 +28,8 @@ type host struct {
 	token   string   // in the environment of what the test starts
 	mayLose bool     // events may be lost, and jobd's log may have errors
 
-	holder *holder // nil: nobody holds jobd's sockets
+	holder  *holder // nil: nobody holds jobd's sockets
+	program string  // jobd's; "": the one that is tested
 
 	cmd    *exec.Cmd
 	exited chan error
@@ -79,10 +81,11 @@ func (h *host) flags() []string {
 // start starts jobd and waits until it answers.
 func (h *host) start() {
 	h.t.Helper()
-	h.cmd = exec.Command(built.jobd, h.flags()...)
+	program := cmp.Or(h.program, built.jobd)
+	h.cmd = exec.Command(program, h.flags()...)
 	h.cmd.Env = os.Environ()
 	if h.holder != nil {
-		h.cmd = h.holder.command(built.jobd, h.flags())
+		h.cmd = h.holder.command(program, h.flags())
 	}
 	h.cmd.Stderr, h.cmd.Env = h.log, append(h.cmd.Env, h.env...)
 	must(h.t, h.cmd.Start())
