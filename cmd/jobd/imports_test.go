@@ -26,7 +26,9 @@ var mayImport = map[string][]string{
 	"metrics":     {"job", "job/watch"},
 	"pam":         {},
 	"cmd/jobctl":  {"job", "job/control", "job/report", "pam"},
-	"cmd/jobd":    {"job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/control", "store", "metrics"},
+
+	"cmd/jobd/confine": {},
+	"cmd/jobd":         {"cmd/jobd/confine", "job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/control", "store", "metrics"},
 }
 
 // only names the packages from outside that one folder alone may use.

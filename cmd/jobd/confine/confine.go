@@ -1,57 +1,38 @@
-package main
+// Package confine gives away what a daemon needed to start and will not need again, so that a fault of its own is worth less
+// to whoever finds it. docs/threat-model.md says what is left. It never decides what is needed, and never takes anything back.
+package confine
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// What jobd has opened it keeps; what it will not need again it gives away before it serves anybody, so that a fault of its
-// own is worth less to whoever finds it. docs/threat-model.md says what is left and what it is for.
-
-// needed are the capabilities that jobd uses while it serves.
-func needed(auditing bool) []int {
-	caps := []int{
-		unix.CAP_NET_ADMIN,       // LISTEN anew, when the kernel has gone deaf; to leave taskstats at the end
-		unix.CAP_SYS_PTRACE,      // /proc/PID/exe, io, cmdline, wchan and ns/user of others
-		unix.CAP_DAC_READ_SEARCH, // /proc/PID/io has mode 0400 and its process's owner
-		unix.CAP_KILL,            // jobctl kill
-		unix.CAP_SYS_NICE,        // to outrun a fork bomb that is killed (kernel.Hurry)
-	}
-	if auditing {
-		caps = append(caps, unix.CAP_AUDIT_WRITE)
-	}
-	return caps
-}
-
-// confine gives away what jobd does not need any more, in all its threads. What cannot be had is logged, and no reason to
-// stop: jobd is no less right without it.
-func (d *jobd) confine() {
-	var missing []string
+// Rights gives away everything but the capabilities in keep, in all threads: first what a program's file could give, then the
+// bounding set, the other capabilities, and the system calls that denied lists. It names what was done, and what could not be
+// had, and why: no reason to stop, the program is no less right without it.
+func Rights(keep []int) (done, missing []string) {
 	for _, s := range []struct {
 		name string
 		do   func() error
 	}{
 		{"no_new_privs", noNewPrivs},
 		{"bounding_set", emptyBoundingSet},
-		{"capabilities", func() error { return keepCapabilities(needed(d.auditing().status().On)) }},
+		{"capabilities", func() error { return keepCapabilities(keep) }},
 		{"seccomp", filterCalls},
 	} {
 		if err := s.do(); err != nil {
 			missing = append(missing, s.name+": "+err.Error())
 		} else {
-			d.confined = append(d.confined, s.name)
+			done = append(done, s.name)
 		}
 	}
-	if len(missing) > 0 {
-		d.log.Warn("jobd keeps more rights than it needs", "confined", strings.Join(d.confined, " "), "missing", strings.Join(missing, "; "))
-	}
+	return done, missing
 }
 
 // errCgo is a jobd that was built with cgo: then Go cannot reach all threads (syscall.AllThreadsSyscall).
