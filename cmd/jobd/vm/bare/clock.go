@@ -142,14 +142,16 @@ func (b *bare) selfcheckOf(s *stormer) {
 func (b *bare) clockMarks() {
 	moments, err := b.client.Moments(b.soon(), control.Request{})
 	n := 0
+	var told []job.Text
 	for _, m := range moments {
 		if m.Kind == job.MomentClock {
 			n++
+			told = append(told, m.Text)
 		}
 		if m.Since != nil && m.Since.After(m.Time) {
 			b.say(false, "a mark of time has its beginning before its end", m)
 		}
 	}
 	want := 1 + len(jumps) + 2
-	b.say(err == nil && n == want, fmt.Sprintf("%d marks of time say that the clock was set", n), fmt.Sprint(want, err))
+	b.say(err == nil && n == want, fmt.Sprintf("%d marks of time say that the clock was set", n), fmt.Sprint("not ", want, err, told))
 }
