@@ -32,14 +32,18 @@ func (c clocks) bootTime(mono int64) int64 { return mono + c.boot - c.mono }
 // nsPerTick is what field 22 of /proc/PID/stat counts in.
 const nsPerTick = int64(time.Second) / ticksPerSecond
 
-// startSlack is how far a start time read from /proc may be from the stamp of the fork event: the tick that it is cut
-// to, and the way from one to the other in copy_process.
-const startSlack = 3 * nsPerTick
+// How far a start time read from /proc may be from the stamp of the fork event. It may be later by the tick that it is cut
+// to, and as much again for the clocks. It may be earlier by as long as the CPU was kept on its way through copy_process, in
+// which it is taken before the event is sent: whoever has a pid and began before the event is whom that tells of.
+const (
+	startSlack  = 3 * nsPerTick
+	startBehind = int64(2 * time.Second)
+)
 
 // sameStart reports whether a process of the table can be the one that /proc shows under its pid.
 func sameStart(bootNS int64, ticks uint64) bool {
 	d := bootNS - int64(ticks)*nsPerTick
-	return -startSlack < d && d < startSlack
+	return -startSlack < d && d < startBehind
 }
 
 // seen is a process as a scan found it.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // A process that ends while it is looked at is left out: nobody would tell of its end any more. Its first thread had exited,
@@ -36,5 +37,22 @@ func TestScanLeavesOutWhoIsGoing(t *testing.T) {
 	}
 	if len(got) != 4 || !slices.Equal(got[43], []int32{44}) || !slices.Equal(got[46], []int32{46, 47}) || got[1] != nil || got[40] != nil {
 		t.Errorf("the scan found %v", got)
+	}
+}
+
+// A start time in /proc may be well before the stamp of the fork event, on a busy host, but hardly after it.
+func TestSameStart(t *testing.T) {
+	const tick = 500
+	at := int64(tick) * nsPerTick
+	for _, c := range []struct {
+		stamp int64
+		same  bool
+	}{
+		{at, true}, {at + nsPerTick/2, true}, {at + int64(time.Second), true}, {at + int64(3*time.Second), false},
+		{at - nsPerTick, true}, {at - 4*nsPerTick, false}, {at - int64(time.Second), false},
+	} {
+		if got := sameStart(c.stamp, tick); got != c.same {
+			t.Errorf("stamped %s after its start: %v", time.Duration(c.stamp-at), got)
+		}
 	}
 }
