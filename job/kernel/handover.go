@@ -132,6 +132,7 @@ func (c *Connector) inherit() (err error) {
 		return err
 	}
 	c.stats.family = family
+	c.kept = true // who holds them may need them for another engine, should this one not go on
 	if c.events, err = adopt(c.heir.from.Events, unix.NETLINK_CONNECTOR); err != nil {
 		return err
 	}

@@ -125,6 +125,37 @@ func TestEngineGoesOn(t *testing.T) {
 	}
 }
 
+// An engine that could not go on, and is closed before another reads on from the same sockets, has not stopped the exit records.
+func TestInheritedSocketsGoOn(t *testing.T) {
+	first := realEngine(t)
+	held := dup(t, first.Sockets())
+	state, err := first.HandOver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Keep()
+	second, err := OpenConnector(Proc, first.Cgroups, first.Log, Inherit(held, state))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Close()
+	third := realEngine(t, Inherit(held, nil))
+	root, begin := shell(t, third, "exit 3")
+	if err := third.Attach(root, 77, readClocks().mono); err != nil {
+		t.Fatal(err)
+	}
+	begin()
+	gone := false
+	until(t, third, func(e *watch.Event) error {
+		if e.Kind == watch.Free && e.Proc == root {
+			if gone = true; e.Usage == nil {
+				t.Error("its exit has no record")
+			}
+		}
+		return nil
+	}, func() bool { return gone })
+}
+
 // What is of other sockets, or no state at all, is refused; so is a descriptor that is none of the kernel's event sockets.
 func TestInheritRefuses(t *testing.T) {
 	first, other := realEngine(t), realEngine(t)
