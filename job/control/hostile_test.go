@@ -158,12 +158,12 @@ func TestLargeAnswersNotTaken(t *testing.T) {
 		fmt.Fprintln(mine, line)
 		return said.Scan() && strings.HasPrefix(said.Text(), want)
 	}
-	for _, line := range []string{"GET /v1/records", "GET /v1/history", "GET /v1/report", "GET /v1/jobs?all=true", "GET /v1/processes?unjobbed=true"} {
+	for _, line := range []string{"GET /v1/records", "GET /v1/history", "GET /v1/report", "GET /v1/jobs?all=true", "GET /v1/processes?unjobbed=true", "GET /v1/jobs/17?related=true"} {
 		if !asked(line, "429") {
 			t.Errorf("%s was answered %q", line, said.Text())
 		}
 	}
-	for _, line := range []string{"GET /v1/jobs", "GET /v1/status", "POST /v1/jobs/17/kill"} {
+	for _, line := range []string{"GET /v1/jobs", "GET /v1/jobs/17", "GET /v1/status", "POST /v1/jobs/17/kill"} {
 		if !asked(line, "200") {
 			t.Errorf("%s was answered %q", line, said.Text())
 		}

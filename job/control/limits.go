@@ -74,6 +74,8 @@ func (r Request) large() bool {
 		return r.All
 	case PS:
 		return r.Unjobbed
+	case Show:
+		return r.Related
 	}
 	return false
 }
