@@ -38,7 +38,9 @@ func Rights(keep []int) (done, missing []string) {
 // errCgo is a jobd that was built with cgo: then Go cannot reach all threads (syscall.AllThreadsSyscall).
 var errCgo = errors.New("jobd has to be built with CGO_ENABLED=0 for that")
 
-// everywhere makes a system call in every thread.
+// everywhere makes a system call in every thread. What an argument points to stays where it is for as long.
+//
+//go:uintptrescapes
 func everywhere(call, a, b, c uintptr) error {
 	_, _, errno := syscall.AllThreadsSyscall6(call, a, b, c, 0, 0, 0)
 	switch errno {
