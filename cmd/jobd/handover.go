@@ -139,6 +139,7 @@ func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error
 	for _, s := range open {
 		d.engine.Testify(kernel.Label(s.JID), s.Placement)
 		d.borrow(s)
+		d.mayLinger(s.JID)
 	}
 	d.continued = true
 	if err := errors.Join(d.begin(d.started), d.drainAll(), d.meterAnew()); err != nil {

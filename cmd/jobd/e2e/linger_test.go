@@ -19,6 +19,22 @@ func (w *world) leaves(name, user, command string, n int) (job.JID, []int32) {
 	return l.jid, pids
 }
 
+// A job that lingers is killed though jobd goes on elsewhere before its time is over.
+func TestLingerOverHandover(t *testing.T) {
+	h := plainHost(t)
+	h.holder = newHolder(t, h.dir)
+	h.configured("kill_grace = \"100ms\"\n[linger]\nkill_after = \"3s\"\n")
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	jid, _ := w.leaves("left", "alice", built.lab+" daemon", 1)
+	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == 5 })
+	h.stop(unix.SIGTERM)
+	h.start()
+	h.log.await(t, "went on where the jobd before stopped")
+	if in := h.ended(jid); in.EndReason != job.EndKilled {
+		t.Errorf("end_reason %q", in.EndReason)
+	}
+}
+
 // Jobs that linger are killed when their time is over: none of root's, of an exempt user's, nor one that an exempt program
 // keeps, for as long as that runs.
 func TestLinger(t *testing.T) {
