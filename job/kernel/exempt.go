@@ -80,7 +80,9 @@ func (c *Connector) lookExempt(p *proc, at int64) {
 	}
 	exe, _ := c.exempt.look.at(p.id.PID)
 	path := c.exempt.program(exe)
-	p.suspect = len(exe) == 0 || path != "" // one that is may be gone before it is taken out
+	// One that is may be gone before it is taken out. One that a scan found is taken out at once, or opened its login by that
+	// program: what it forks runs it too, until it runs another.
+	p.suspect = len(exe) == 0 || path != "" && at != 0
 	if path != "" && c.exempt.really(c.FS, p, path) {
 		c.exempt.note(Exempted{ID: p.id, Program: path, At: at, seen: readClocks().mono})
 	}

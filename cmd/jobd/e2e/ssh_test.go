@@ -221,3 +221,23 @@ func TestSSHLoginOverRestart(t *testing.T) {
 		}
 	}
 }
+
+// What a root login's sshd forks after a restart of jobd is that login's too, though for a moment it runs what an exempt daemon runs.
+func TestChannelsOfARootLoginOverRestart(t *testing.T) {
+	h := newHost(t)
+	s := h.newWorld(map[string]string{"sshd": plainStack}).newSSHD()
+	master := filepath.Join(h.dir, "mux")
+	first := s.login("root", "-M", "-S", master)
+	jid := h.onlyJob().JID
+	h.stop(unix.SIGKILL)
+	h.start()
+	for range 20 {
+		sh := s.login("root", "-S", master)
+		if in := h.jobOf(sh.pid); in != jid {
+			t.Fatalf("a shell of the same connection is in job %s, not %s\n%s", in, jid, h.log)
+		}
+		sh.logout()
+	}
+	first.logout()
+	h.ended(jid)
+}
