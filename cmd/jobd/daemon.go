@@ -197,7 +197,11 @@ func (d *jobd) open() (err error) {
 	if err = d.cgroups.StepOut(kernel.Proc); err != nil {
 		return err
 	}
-	return d.takeUp()
+	if err = d.takeUp(); err != nil {
+		return err
+	}
+	d.holder.release() // Go's poller watches these copies, and would be woken with every event
+	return nil
 }
 
 // openEngine opens the engine and makes the tables above it.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,4 +133,39 @@ func TestKilledWithHeldSockets(t *testing.T) {
 		t.Errorf("the job is %+v, %d records", in, len(records))
 	}
 	h.checkBooks()
+}
+
+// What is held for jobd wakes nobody in it twice: its copies of the kernel's sockets are gone when it has taken them over.
+func TestHeldSocketsWakeOnce(t *testing.T) {
+	h := heldHost(t)
+	fresh := polled(t, int32(h.cmd.Process.Pid))
+	h.stop(unix.SIGTERM)
+	h.start()
+	if n := polled(t, int32(h.cmd.Process.Pid)); n != fresh {
+		t.Errorf("jobd waits for %d of the kernel's sockets, and for %d after a restart", fresh, n)
+	}
+}
+
+// polled counts the netlink sockets that a process has in its instances of epoll(7).
+func polled(t *testing.T, pid int32) (n int) {
+	t.Helper()
+	sockets, err := os.ReadFile("/proc/net/netlink")
+	must(t, err)
+	infos, err := filepath.Glob(procFile(pid, "fdinfo/*"))
+	must(t, err)
+	for _, info := range infos {
+		b, _ := os.ReadFile(info) // it may have been closed
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line)
+			if len(f) < 2 || f[0] != "tfd:" {
+				continue
+			}
+			link, _ := os.Readlink(procFile(pid, "fd/"+f[1]))
+			inode, ok := strings.CutPrefix(strings.TrimSuffix(link, "]"), "socket:[")
+			if ok && slices.Contains(strings.Fields(string(sockets)), inode) {
+				n++
+			}
+		}
+	}
+	return n
 }
