@@ -67,7 +67,7 @@ func (d *jobd) hearAgain(pid int32) (watch.ID, error) {
 	if err == nil {
 		return id, nil
 	}
-	if _, gone := kernel.Proc.Stat(pid); gone != nil {
+	if hasGone(pid) { // or is a zombie, of which the engine has heard the last
 		return watch.ID{}, err
 	}
 	if err := d.drainAll(); err != nil { // in a storm one drain may not have come so far
