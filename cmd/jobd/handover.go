@@ -142,6 +142,10 @@ func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error
 		d.mayLinger(s.JID)
 	}
 	d.continued = true
+	for _, s := range open { // they wait for what the jobd before would have done
+		d.mayLinger(s.JID)
+		d.awaitAudit(s.JID, s.Placement)
+	}
 	if err := errors.Join(d.begin(d.started), d.drainAll(), d.meterAnew()); err != nil {
 		return err
 	}

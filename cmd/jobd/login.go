@@ -138,8 +138,8 @@ func (d *jobd) create(r job.Request) (job.Info, error) {
 		d.undoCreate(r, old)
 		return job.Info{}, err
 	}
-	if r.Placement.Audit == nil && r.Proc != (watch.ID{}) {
-		d.lateAudit[jid] = time.Now().Add(auditWait)
+	if r.Proc != (watch.ID{}) {
+		d.awaitAudit(jid, r.Placement)
 	}
 	return in, nil
 }

@@ -194,6 +194,13 @@ func (d *jobd) removeCgroups() {
 // auditWait is how long after a login an audit session may be set: pam_loginuid can stand behind pam_job in the stack.
 const auditWait = 2 * time.Second
 
+// awaitAudit has the audit session looked for of a job that has none yet.
+func (d *jobd) awaitAudit(jid job.JID, p job.Placement) {
+	if p.Audit == nil {
+		d.lateAudit[jid] = time.Now().Add(auditWait)
+	}
+}
+
 // lookForAudit reads the audit session again of jobs that were opened before they had one.
 func (d *jobd) lookForAudit() {
 	for jid, until := range d.lateAudit {
