@@ -135,6 +135,7 @@ func (d *jobd) adoptGroup(group []watch.ID, req control.Request) (job.JID, error
 			return 0, errors.Join(err, d.takeBack(control.AdoptAnswer{Jobs: []control.ChangeAnswer{changed(in.JID, nil)}}))
 		}
 	}
+	d.lookForAudit() // now that all who are in the session may be in the job
 	d.table.Save(in.JID)
 	return in.JID, nil
 }

@@ -77,6 +77,7 @@ func (d *jobd) keep(s job.Saved) {
 // jobEnded closes a job's books with the best figures there are, and lets go of what the kernel held for it.
 func (d *jobd) jobEnded(s job.Saved) {
 	d.finalCPU(&s)
+	d.bequeath(s)
 	d.store.EndJob(s)
 	d.keep(s) // until the end is committed, the journal has it
 	if err := d.engine.Forget(kernel.Label(s.JID)); err != nil {

@@ -15,13 +15,43 @@ func (d *jobd) keepOut() {
 	of := make(map[job.JID][]job.Known)
 	for _, o := range outcasts {
 		if known := d.onFile(o.ID); known.Start != 0 {
-			of[o.Of] = append(of[o.Of], known)
+			for _, jid := range d.keepers(o.Of, known.PID) {
+				of[jid] = append(of[jid], known)
+			}
 		}
 	}
 	for jid, known := range of {
-		d.table.KeepOut(jid, known, func(k job.Known) bool {
-			st, err := kernel.Proc.Stat(k.PID)
-			return err == nil && st.Start == k.Start
-		})
+		d.table.KeepOut(jid, known, isThere)
+	}
+}
+
+func isThere(k job.Known) bool {
+	st, err := kernel.Proc.Stat(k.PID)
+	return err == nil && st.Start == k.Start
+}
+
+// keepers are the jobs that have it on file that a process is out: the one that it was taken out of, and after its end those
+// that go on with an audit session that it has too.
+func (d *jobd) keepers(of job.JID, pid int32) (out []job.JID) {
+	if _, err := d.table.Job(of); err == nil {
+		return []job.JID{of}
+	}
+	session := kernel.Proc.Session(pid)
+	for _, b := range d.table.Briefs() {
+		if same(session, b.Placement.Audit) {
+			out = append(out, b.JID)
+		}
+	}
+	return out
+}
+
+// bequeath has those who were taken out of a job that has ended kept out by others.
+func (d *jobd) bequeath(s job.Saved) {
+	for _, known := range s.Placement.Detached {
+		if isThere(known) {
+			for _, jid := range d.keepers(s.JID, known.PID) {
+				d.table.KeepOut(jid, []job.Known{known}, isThere)
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,8 +36,8 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 	return p, c.ownCgroup(&p, pid, jid)
 }
 
-// OwnSession gives a process's audit session, if that can be a witness: nil where it is the same as its parent's and that is in
-// no job, as with su in a session that is older than jobd. Everything in there would be taken for the job's.
+// OwnSession gives a process's audit session, if that can be a witness: nil where others have it who are in no job that it
+// speaks for, as with su in a session that is older than jobd. Everything in there would be taken for the job's.
 func (c *Connector) OwnSession(pid int32) *uint32 {
 	session := c.FS.Session(pid)
 	st, err := c.FS.Stat(pid)
@@ -44,10 +45,47 @@ func (c *Connector) OwnSession(pid int32) *uint32 {
 		return session
 	}
 	above := c.FS.Session(st.PPID)
-	if p := c.lin.of(st.PPID); above != nil && *above == *session && (p == nil || p.label == 0) {
-		return nil
+	switch p := c.lin.of(pid); {
+	case above != nil && *above == *session:
+		if !c.spokenFor(st.PPID, *session) {
+			return nil
+		}
+	case p == nil || p.scanned || p.parent.PID != st.PPID: // whoever it has the session from may have gone
+		if c.strangersIn(*session, pid) {
+			return nil
+		}
 	}
 	return session
+}
+
+// spokenFor reports whether a process is in a job that a session is a witness of.
+func (c *Connector) spokenFor(pid int32, session uint32) bool {
+	p := c.lin.of(pid)
+	return p != nil && p.label != 0 && c.bench.heeds(p.label, session)
+}
+
+// strangersIn reports whether a session has a process that neither descends from one, nor is in its job, nor in one that the
+// session is a witness of. It reads all of /proc.
+func (c *Connector) strangersIn(session uint32, pid int32) bool {
+	pids, err := c.FS.PIDs()
+	if err != nil {
+		return true
+	}
+	own, label := make(map[int32]bool), Label(0)
+	if id, ok := c.Identify(pid); ok {
+		label = c.Label(id)
+		for _, below := range c.Children(id) {
+			own[below.PID] = true
+		}
+	}
+	return slices.ContainsFunc(pids, func(other int32) bool {
+		p := c.lin.of(other)
+		if own[other] || p != nil && label != 0 && p.label == label || c.spokenFor(other, session) {
+			return false
+		}
+		has := c.FS.Session(other)
+		return has != nil && *has == session
+	})
 }
 
 // borrow notes the cgroup that somebody else has put the process into, such as logind's scope for the session. It says

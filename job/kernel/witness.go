@@ -86,6 +86,13 @@ func (b *bench) speaking(label Label) (names []string) {
 	return names
 }
 
+// heeds reports whether an audit session is a witness of a label.
+func (b *bench) heeds(label Label, session uint32) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Contains(b.audits[session], label)
+}
+
 // dismiss forgets what spoke for a label.
 func (b *bench) dismiss(label Label) {
 	b.mu.Lock()
