@@ -255,6 +255,7 @@ func (d *jobd) close() {
 
 // runAll runs the parts that go on: the loop, the sockets, the metrics. The first that fails ends all.
 func (d *jobd) runAll(ctx context.Context, open *doors) error {
+	d.holdAll(open) // before anything can end: whoever is told to stop at once leaves the same behind
 	g, ctx := errgroup.WithContext(ctx)
 	loopCtx, endLoop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the doors: who is inside is answered
 	var serving sync.WaitGroup
@@ -268,7 +269,6 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
 	}
-	d.holdAll(open)
 	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir,
 		"hid", d.store.HID(), "metrics", open.scrapeAddr())
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {

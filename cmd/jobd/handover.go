@@ -104,7 +104,7 @@ func (d *jobd) takeUp() error {
 	from := kernel.Sockets{Events: d.holder.fd(heldEvents), Stats: d.holder.fd(heldStats)}
 	if d.queued() && last != nil {
 		if err = d.goOn(from, last, open); err == nil {
-			return nil
+			return d.catchUp(open)
 		}
 		d.log.Warn("cannot go on where the jobd before stopped: looking for the jobs' members", "error", err)
 		d.closeEngine()
@@ -122,7 +122,7 @@ func (d *jobd) takeUp() error {
 	return d.recover(open)
 }
 
-// goOn starts exactly where the jobd before stopped. It fails before anything but the engine and the tables is touched.
+// goOn makes the engine and the tables as they were where the jobd before stopped. Nothing is read before that has succeeded.
 func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error {
 	if err := d.openEngine(kernel.Inherit(from, last.Engine)); err != nil {
 		return err
@@ -139,13 +139,15 @@ func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error
 	for _, s := range open {
 		d.engine.Testify(kernel.Label(s.JID), s.Placement)
 		d.borrow(s)
-		d.mayLinger(s.JID)
-	}
-	d.continued = true
-	for _, s := range open { // they wait for what the jobd before would have done
-		d.mayLinger(s.JID)
+		d.mayLinger(s.JID) // it waits for what the jobd before would have done, and for this
 		d.awaitAudit(s.JID, s.Placement)
 	}
+	return nil
+}
+
+// catchUp reads what has queued up since.
+func (d *jobd) catchUp(open []job.Saved) error {
+	d.continued = true
 	if err := errors.Join(d.begin(d.started), d.drainAll(), d.meterAnew()); err != nil {
 		return err
 	}

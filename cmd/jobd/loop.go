@@ -74,9 +74,15 @@ func (d *jobd) loop(ctx context.Context) error {
 	}
 }
 
+// exemptMost is how long a jobd that stops waits for those that are to leave their jobs.
+const exemptMost = 100 * time.Millisecond
+
 // stop is the loop's last turn.
 func (d *jobd) stop() error {
 	err := d.drainAll()
+	for end := time.Now().Add(exemptMost); err == nil && d.exempting && time.Now().Before(end); err = d.drainAll() {
+		time.Sleep(time.Millisecond) // the next jobd would not hear of them
+	}
 	d.table.SaveUsed()
 	d.removeCgroups()
 	d.closeGap(time.Now().Add(lossOver))

@@ -157,7 +157,7 @@ func delayAccounting(fs FS) bool {
 // Close ends the engine. A Ready that somebody waits on is not answered any more.
 func (c *Connector) Close() {
 	c.readiness.stop()
-	if c.stats != nil && !c.kept {
+	if c.stats != nil && !c.kept && c.heir == nil { // who it was inherited from holds it for another
 		c.stats.deregister()
 	}
 	c.closeSockets()

@@ -133,6 +133,9 @@ func (c *Connector) inherit() (err error) {
 	}
 	c.stats.family = family
 	c.kept = true // who holds them may need them for another engine, should this one not go on
+	if err := c.stats.sendCPUs(attrRegisterCPUMask, 0, 0); err != nil { // who is registered stays so
+		return fmt.Errorf("cannot ask for exit records: %w: %w", ErrNoTaskstats, err)
+	}
 	if c.events, err = adopt(c.heir.from.Events, unix.NETLINK_CONNECTOR); err != nil {
 		return err
 	}
