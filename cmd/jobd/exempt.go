@@ -89,6 +89,14 @@ func (d *jobd) opensWith(e kernel.Exempted) bool {
 	return false
 }
 
+// notRoots tells what does not leave with an exempt program: in a user's job only root's own does, because whoever was a child of
+// that process before it ran the program makes siblings in its name (CLONE_PARENT).
+func (d *jobd) notRoots(id watch.ID) func(pid int32) bool {
+	in, err := d.table.Job(d.table.Find(id))
+	users := err != nil || in.UID != 0
+	return func(pid int32) bool { return users && !kernel.Proc.RootsOwn(pid) }
+}
+
 // leaveExempt takes those out of their jobs that run an exempt program, with what they have forked since: for good, as
 // detach does.
 func (d *jobd) leaveExempt() {
@@ -100,7 +108,7 @@ func (d *jobd) leaveExempt() {
 		}
 		var left []watch.ID
 		jid := job.JID(0)
-		for _, id := range append([]watch.ID{e.ID}, d.engine.ForkedSince(e.ID, e.At)...) {
+		for _, id := range append([]watch.ID{e.ID}, d.engine.ForkedSince(e.ID, e.At, d.notRoots(e.ID))...) {
 			in := d.table.Find(id)
 			if in == 0 || jid != 0 && in != jid {
 				continue // in a job of its own by now

@@ -18,7 +18,6 @@ import (
 type exempt struct {
 	paths map[string]bool
 	look  *looker
-	self  string // our user namespace
 	found []Exempted
 }
 
@@ -41,7 +40,6 @@ func ExemptPrograms(paths []string) Option {
 			return
 		}
 		e := &exempt{paths: make(map[string]bool), look: newLooker(c.FS, ExecExe)}
-		e.self, _ = os.Readlink(string(c.FS) + "/self/ns/user")
 		for _, p := range paths {
 			e.paths[p] = true
 			// /proc shows where a file really is. One of another name does more than what it is called by here: busybox.
@@ -126,8 +124,7 @@ const deletedMark = " (deleted)"
 // runs that very file, which only root can write and which makes nobody root (a setuid program any user may run).
 func (e *exempt) really(fs FS, p *proc, path string) bool {
 	dir := string(fs) + "/" + strconv.Itoa(int(p.id.PID))
-	space, err := os.Readlink(dir + "/ns/user")
-	if err != nil || space != e.self || !fs.allRoot(p.id.PID) {
+	if !fs.RootsOwn(p.id.PID) {
 		return false
 	}
 	runs, err := os.Stat(dir + "/exe")
@@ -168,13 +165,32 @@ func (fs FS) allRoot(pid int32) bool {
 	return false
 }
 
-// ForkedSince gives the living processes below one that were forked since a moment, CLOCK_MONOTONIC ns; 0: all below it.
-func (c *Connector) ForkedSince(id watch.ID, at int64) (out []watch.ID) {
+// ForkedSince gives the living processes below one that were forked since a moment, CLOCK_MONOTONIC ns; 0: all below it. What
+// was forked before, or is refused, is left out with all that descends from it.
+func (c *Connector) ForkedSince(id watch.ID, at int64, refused func(pid int32) bool) (out []watch.ID) {
 	since := c.clock.bootTime(at)
-	for _, below := range c.Children(id)[1:] {
-		if p := c.lin.of(below.PID); p != nil && (at == 0 || p.start >= since) {
-			out = append(out, below)
+	below := make(map[watch.ID][]watch.ID)
+	for p := range c.lin.all() {
+		if at == 0 || p.start >= since {
+			below[p.parent] = append(below[p.parent], p.id)
+		}
+	}
+	for next := []watch.ID{id}; len(next) > 0; next = next[1:] {
+		for _, child := range below[next[0]] {
+			if !refused(child.PID) {
+				out, next = append(out, child), append(next, child)
+			}
 		}
 	}
 	return out
+}
+
+// RootsOwn reports whether all of a process's uids are 0, in our own user namespace.
+func (fs FS) RootsOwn(pid int32) bool {
+	ours, err := os.Readlink(string(fs) + "/self/ns/user")
+	if err != nil {
+		return false
+	}
+	its, err := os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/ns/user")
+	return err == nil && its == ours && fs.allRoot(pid)
 }

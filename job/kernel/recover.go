@@ -79,10 +79,17 @@ func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 		if parent != nil && parent.out {
 			parent.forked = true
 		}
-	case !poe && parent != nil:
+	case !poe && parent != nil && parent.out && !c.inOwnCgroup(p):
 		p.descend(parent)
 	}
 	return p.out
+}
+
+// inOwnCgroup reports whether a process is in a cgroup that jobd made for a job that is open: what is out is not, nor is what
+// it forks.
+func (c *Connector) inOwnCgroup(p *proc) bool {
+	place, err := c.FS.CgroupOfAny(p.id.PID)
+	return err == nil && place != "/" && c.Cgroups.Mine(place) && c.bench.judge(testimony{cgroup: place}) != 0
 }
 
 // fromFile takes in who is on file and was gone when /proc was looked at: the queue may tell of its exit, else the comparison

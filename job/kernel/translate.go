@@ -171,12 +171,15 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	label := c.bench.verdict(heard, child.label)
 	sure := c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
 	switch {
+	case ok && label == 0 && c.impostor(child, parent):
+		child.label, child.out = child.prev, false
+		return c.lin.creator(child, child.label).id, true
 	case ok && (label == child.label && (label != 0 || sure) || child.overruled(label)):
 		return parent.id, false
 	case ok && label != 0:
 		if creator := c.lin.creator(child, label); creator != nil {
 			c.counts.Witnessed++
-			child.label = label
+			child.label, child.out = label, false
 			return creator.id, true
 		}
 	case ok && sure:
@@ -189,6 +192,16 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	}
 	child.label, child.undecided = 0, true
 	return watch.ID{}, false
+}
+
+// impostor reports whether a child was made in the name of root's own process, which was taken out of a job, by a child of that
+// one which is still in there: it is not root's, as whoever made it is not.
+func (c *Connector) impostor(child, parent *proc) bool {
+	if !child.out || child.prev == 0 || !parent.out {
+		return false
+	}
+	maker := c.lin.creator(child, child.prev)
+	return maker != nil && maker.parent == parent.id && c.FS.RootsOwn(parent.id.PID) && !c.FS.RootsOwn(child.id.PID)
 }
 
 // refuse kills a child that a subscriber does not want to live. It has run already: a refusal by callback is late.

@@ -9,6 +9,8 @@
  *   ways loginuid UID...      write each into /proc/self/loginuid, then fork and make a sibling
  *   ways cgroup DIR           go into the cgroup DIR, or be born in there; then stay
  *   ways trace PID            have another process fork, as its tracer, and stop it
+ *   ways become SUID CMD...   execute CMD as root by way of SUID, a setuid copy; a child makes siblings when that runs
+ *   ways as-root CMD...       setuid(0), where the file's owner and mode allow that, and execute CMD
  *   ways stormy N             N forks each before, during and after siblings, quick and slow ones
  */
 #include "stay.h"
@@ -29,6 +31,44 @@ static void under(char **cmd)
 		_exit(5);
 	}
 	stay();
+}
+
+static void as_root(char **cmd)
+{
+	check(setuid(0) != 0);
+	execv(cmd[0], cmd);
+	_exit(5);
+}
+
+static int runs(pid_t pid, const char *name)
+{
+	char path[32], comm[32] = "";
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	check(fd < 0 || read(fd, comm, sizeof comm - 1) < 0);
+	close(fd);
+	return strncmp(comm, name, strlen(name)) == 0;
+}
+
+static void become(char *suid, char **cmd)
+{
+	char *as_root[16] = {suid, "as-root"};
+	const char *name = strrchr(cmd[0], '/') + 1;
+
+	for (int i = 0; i < 12 && cmd[i] != NULL; i++)
+		as_root[i + 2] = cmd[i];
+	if (fork() == 0) {
+		while (!runs(getppid(), name))
+			sched_yield();
+		siblings(3);
+		usleep(100 * 1000);
+		siblings(3);
+		stay();
+	}
+	execv(suid, as_root);
+	_exit(5);
 }
 
 static void subreaper(int n)
@@ -200,6 +240,10 @@ int main(int argc, char **argv)
 
 	if (strcmp(what, "under") == 0 && argc > 2)
 		under(argv + 2);
+	else if (strcmp(what, "become") == 0 && argc > 3)
+		become(argv[2], argv + 3);
+	else if (strcmp(what, "as-root") == 0 && argc > 2)
+		as_root(argv + 2);
 	else if (strcmp(what, "subreaper") == 0)
 		subreaper(n);
 	else if (strcmp(what, "namespace") == 0)
