@@ -29,6 +29,10 @@ func (t *Table) at(mono int64) time.Time {
 	return t.now(mono)
 }
 
+// Slept tells the table for how long the host has slept since it was booted, ns: CLOCK_MONOTONIC stands still meanwhile, the
+// wall clock does not.
+func (t *Table) Slept(ns int64) { t.slept = ns }
+
 // beforeStep reports whether a stamp is of before the wall clock was set last.
 func (t *Table) beforeStep(mono int64) bool { return mono != 0 && mono < t.stepped }
 
@@ -52,9 +56,9 @@ func ClockStep(wall, elapsed time.Duration) time.Duration {
 
 // catchUp moves the start of a job that was open when jobd was stopped, if the clock has been set since.
 func (t *Table) catchUp(e *entry) {
-	if e.Mono == 0 {
+	if e.Uptime == 0 {
 		return // written down by a jobd that did not say when it was by that clock
 	}
 	asOf := time.Unix(0, e.AsOf)
-	e.Started = e.Started.Add(ClockStep(t.wall.Sub(asOf), time.Duration(t.mono-e.Mono)))
+	e.Started = e.Started.Add(ClockStep(t.wall.Sub(asOf), time.Duration(t.mono+t.slept-e.Uptime)))
 }

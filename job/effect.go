@@ -55,6 +55,6 @@ type Saved struct {
 	Placement Placement `json:"placement"`
 	Entrants  []Entrant `json:"entrants,omitempty"` // members, the POE aside: with them a restart knows what no witness tells
 	AsOf      int64     `json:"as_of"`              // Unix ns: records of members that ended later are not in the figures
-	Mono      int64     `json:"mono,omitempty"`     // the same moment by CLOCK_MONOTONIC, ns: of the boot that the job is of
+	Uptime    int64     `json:"uptime,omitempty"`   // the same moment by CLOCK_BOOTTIME, ns: of the boot that the job is of
 	Parted    int64     `json:"parted,omitempty"`   // ns of CPU that is in Parts already
 }

@@ -55,6 +55,7 @@ type Table struct {
 	drained     bool
 	wall        time.Time     // what the wall clock said …
 	mono        int64         // … when CLOCK_MONOTONIC said this
+	slept       int64         // ns that CLOCK_MONOTONIC has stood still since boot
 	stepped     int64         // stamps of before are of before the wall clock was set …
 	by          time.Duration // … by this much
 	last        int64         // end of the last record, Unix ns: it may be of after the last Sync
@@ -298,7 +299,7 @@ func (e *entry) state() State {
 // saved is the job as it is kept on disk.
 func (t *Table) saved(e *entry) Saved {
 	s := e.Saved
-	s.Info, s.AsOf, s.Mono = e.view(), max(t.wall.UnixNano(), t.last), t.mono
+	s.Info, s.AsOf, s.Uptime = e.view(), max(t.wall.UnixNano(), t.last), t.mono+t.slept
 	s.Placement.Detached = slices.Clone(s.Placement.Detached)
 	s.Entrants = e.listEntrants()
 	return s

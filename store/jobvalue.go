@@ -77,7 +77,7 @@ func restFields(f *fieldCodec, s *job.Saved) {
 		knownFields(f, &e.Known)
 		f.message(3, e.Before != job.Spent{}, func(f *fieldCodec) { spentFields(f, &e.Before) })
 	})
-	fieldInt(f, 35, &s.Mono)
+	fieldInt(f, 35, &s.Uptime)
 }
 
 func knownFields(f *fieldCodec, k *job.Known) {

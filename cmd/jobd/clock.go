@@ -47,6 +47,7 @@ const clockTogether = 5 * time.Millisecond
 func (d *jobd) syncClock() {
 	wall, mono, boot, ok := readClocks()
 	d.table.Sync(wall, mono)
+	d.table.Slept(boot - mono)
 	if !ok {
 		return // this host is too busy to tell; it will be asked again
 	}
@@ -82,28 +83,33 @@ func sinceBoot() int64 {
 // farAway is when the timer runs out that the kernel cancels when the clock is set: never.
 const farAway = 1 << 33
 
-// watchClock has the loop look at the clock as soon as it is set. Until then it costs nothing: timerfd_create(2),
-// TFD_TIMER_CANCEL_ON_SET. Without that the clock is looked at when something happens.
+// watchClock has the loop look at the clock as soon as it is set, which costs nothing until then. Where that cannot be had the
+// clock is looked at when something happens.
 func (d *jobd) watchClock(ctx context.Context) error {
+	if err := d.awaitSteps(ctx); err != nil && ctx.Err() == nil {
+		d.log.Warn("cannot watch the clock: that it was set is noticed when something happens", "error", err)
+	}
+	return nil
+}
+
+// awaitSteps waits for the clock to be set: timerfd_create(2), TFD_TIMER_CANCEL_ON_SET.
+func (d *jobd) awaitSteps(ctx context.Context) error {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
-		return fmt.Errorf("cannot watch the clock: %w", err)
+		return os.NewSyscallError("timerfd_create", err)
 	}
 	f := os.NewFile(uintptr(fd), "timerfd")
 	defer context.AfterFunc(ctx, func() { f.Close() })()
 	defer f.Close()
 	at := unix.ItimerSpec{Value: unix.Timespec{Sec: farAway}}
 	if err := unix.TimerfdSettime(fd, unix.TFD_TIMER_ABSTIME|unix.TFD_TIMER_CANCEL_ON_SET, &at, nil); err != nil {
-		return fmt.Errorf("cannot watch the clock: %w", err)
+		return os.NewSyscallError("timerfd_settime", err)
 	}
 	for b := make([]byte, 8); ; {
-		switch _, err := f.Read(b); {
-		case errors.Is(err, unix.ECANCELED): // it was set, or the host has slept
-			_ = d.do(ctx, func() error { return nil }) // fails only when jobd stops; the loop looks at the clock before
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("cannot watch the clock: %w", err)
+		_, err := f.Read(b)
+		if !errors.Is(err, unix.ECANCELED) { // it was set, or the host has slept
+			return err
 		}
+		_ = d.do(ctx, func() error { return nil }) // fails only when jobd stops; the loop looks at the clock before
 	}
 }

@@ -31,6 +31,8 @@ func (k *killing) killCgroup(jid job.JID, place string) {
 	switch err := k.d.cgroups.Kill(place); {
 	case err == nil:
 		k.d.log.Debug("killed a cgroup at once", "jid", jid, "cgroup", place)
+	case errors.Is(err, os.ErrPermission): // a user's own, and jobd gave away what it would take: members are killed one by one
+		k.d.log.Debug("cannot kill a cgroup at once", "jid", jid, "error", err)
 	case !errors.Is(err, os.ErrNotExist): // cgroup.kill is there from Linux 5.14
 		k.d.log.Warn("cannot kill a job's cgroup at once", "jid", jid, "error", err)
 	}

@@ -122,10 +122,11 @@ func (d *jobd) drain() error {
 	return d.carryOut(nil)
 }
 
-// drainAll drains until nothing is left of a queue that may hold more than one drain takes.
+// drainAll drains until all is read that was queued when it was called: that may be more than one drain takes, and a storm may
+// send more than anybody can read.
 func (d *jobd) drainAll() error {
-	for {
-		if err := d.drain(); err != nil || !d.engine.Behind() {
+	for now := monotonic(); ; {
+		if err := d.drain(); err != nil || !d.engine.Behind(now) {
 			return err
 		}
 	}

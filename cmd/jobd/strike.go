@@ -101,7 +101,7 @@ func (k *killing) strike(ctx context.Context, again bool) (left int, forked bool
 			forked = true
 			kernel.Hurry(func() { err = k.outrun() })
 		} else {
-			_, err = k.reach(k.dead, time.Time{}, unix.SIGKILL)
+			_, err = k.reach(k.dead, time.Now().Add(strikeMost), unix.SIGKILL) // the rest next time
 		}
 		left = 0
 		for _, id := range k.d.membersOf(k.jids) {
@@ -123,7 +123,7 @@ func (k *killing) outrun() error {
 	for {
 		n, err := k.reach(stopped, end, unix.SIGSTOP)
 		if err != nil || n == 0 || time.Now().After(end) {
-			_, killErr := k.reach(k.dead, time.Time{}, unix.SIGKILL)
+			_, killErr := k.reach(k.dead, end.Add(strikeMost), unix.SIGKILL)
 			return errors.Join(err, killErr)
 		}
 	}
@@ -144,7 +144,7 @@ func (k *killing) reach(done map[watch.ID]bool, end time.Time, sig unix.Signal) 
 		}
 		n += len(some)
 		k.signal(handles, sig)
-		if !end.IsZero() && time.Now().After(end) {
+		if time.Now().After(end) {
 			break
 		}
 	}

@@ -46,6 +46,7 @@ type Connector struct {
 	exited   watch.Usage // the exit record that was found last
 	lost     bool
 	heard    int64 // CLOCK_MONOTONIC ns when something was read last
+	upTo     int64 // the last event's stamp
 	row      int   // exits of members in a row without a record
 	emptied  bool  // the last Drain read everything
 	clock    clocks
@@ -289,8 +290,8 @@ func (c *Connector) checkLoss() error {
 	return nil
 }
 
-// Behind reports whether the last Drain left something in the queue.
-func (c *Connector) Behind() bool { return !c.emptied }
+// Behind reports whether the last Drain left something in the queue that is from before a moment, CLOCK_MONOTONIC ns.
+func (c *Connector) Behind(moment int64) bool { return !c.emptied && c.upTo < moment }
 
 // Counts gives the engine's own figures.
 func (c *Connector) Counts() Counts {

@@ -23,7 +23,11 @@ func (c *Connector) exec(ev *procEvent, emit Emit) {
 	if c.programs != nil {
 		what = c.program(messageKey{ev.b, ev.time}, member)
 	}
-	if member && !c.ruledOut(what) {
+	switch {
+	case !member:
+	case c.ruledOut(what):
+		c.exempt.forget(p.id) // it runs another by now
+	default:
 		c.lookExempt(p, ev.time)
 	}
 	if p != nil {

@@ -81,6 +81,9 @@ func (c *Connector) lookExempt(p *proc, at int64) {
 	// One that is may be gone before it is taken out. One that a scan found is taken out at once, or opened its login by that
 	// program: what it forks runs it too, until it runs another.
 	p.suspect = len(exe) == 0 || path != "" && at != 0
+	if len(exe) > 0 && path == "" {
+		c.exempt.forget(p.id)
+	}
 	if path != "" && c.exempt.really(c.FS, p, path) {
 		c.exempt.note(Exempted{ID: p.id, Program: path, At: at, seen: readClocks().mono})
 	}
@@ -90,6 +93,13 @@ func (c *Connector) lookExempt(p *proc, at int64) {
 func (e *exempt) note(x Exempted) {
 	e.found = slices.DeleteFunc(e.found, func(old Exempted) bool { return old.ID == x.ID })
 	e.found = append(e.found, x)
+}
+
+// forget drops what was found of a process that runs another program by now.
+func (e *exempt) forget(id watch.ID) {
+	if e != nil && len(e.found) > 0 {
+		e.found = slices.DeleteFunc(e.found, func(x Exempted) bool { return x.ID == id })
+	}
 }
 
 // ruledOut reports whether it has been read already that a program is none of them.

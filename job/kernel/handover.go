@@ -61,7 +61,7 @@ type handedProc struct {
 	Against     bool
 	Claim       Label
 	Suspect     bool
-	Forked      bool
+	Kids        int32
 }
 
 // handedMark is one process in the bounds of a label; it may have gone.
@@ -118,7 +118,7 @@ func (p *proc) handOver() handedProc {
 	return handedProc{
 		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids, Status: p.status,
 		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
-		Against: p.against, Claim: p.claim, Suspect: p.suspect, Forked: p.forked,
+		Against: p.against, Claim: p.claim, Suspect: p.suspect, Kids: p.kids,
 	}
 }
 
@@ -132,7 +132,7 @@ func (c *Connector) inherit() (err error) {
 		return err
 	}
 	c.stats.family = family
-	c.kept = true // who holds them may need them for another engine, should this one not go on
+	c.kept = true                                                       // who holds them may need them for another engine, should this one not go on
 	if err := c.stats.sendCPUs(attrRegisterCPUMask, 0, 0); err != nil { // who is registered stays so
 		return fmt.Errorf("cannot ask for exit records: %w: %w", ErrNoTaskstats, err)
 	}
@@ -212,6 +212,6 @@ func (h *handedProc) takeOver() *proc {
 	return &proc{
 		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs, status: h.Status,
 		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
-		against: h.Against, claim: h.Claim, suspect: h.Suspect, forked: h.Forked,
+		against: h.Against, claim: h.Claim, suspect: h.Suspect, kids: h.Kids,
 	}
 }

@@ -15,6 +15,7 @@ func Hurry(f func()) {
 	if before, err := unix.SchedGetAttr(self, 0); err == nil && before.Policy == schedOther {
 		rr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}
 		if unix.SchedSetAttr(self, &rr, 0) == nil {
+			before.Flags |= unix.SCHED_FLAG_RESET_ON_FORK             // to take that back would need a right
 			defer func() { _ = unix.SchedSetAttr(self, before, 0) }() // lowering is always allowed
 		}
 	}

@@ -14,7 +14,7 @@ type Outcast struct {
 
 // leaveBehind notes the children of one that was out and has gone.
 func (c *Connector) leaveBehind(p *proc) {
-	if !p.out || !p.forked {
+	if !p.out || p.kids == 0 {
 		return
 	}
 	for child := range c.lin.all() {

@@ -33,7 +33,8 @@ func (c *Connector) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
 		}
 		out = append(out, Handle{ID: id, fd: fd})
 	}
-	for c.emptied = false; !c.emptied; { // a storm may take more than one
+	now := readClocks().mono
+	for again := true; again; again = c.Behind(now) { // a storm may take more than one
 		if err := drain(); err != nil {
 			closeAll(out)
 			return nil, err

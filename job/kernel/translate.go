@@ -15,6 +15,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 		c.counts.Malformed++
 		return
 	}
+	c.upTo = ev.time
 	if c.gaps.see(&ev) > 0 { // acknowledgements count: everybody gets those of others
 		c.lost = true
 	}
