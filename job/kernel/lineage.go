@@ -45,8 +45,9 @@ type proc struct {
 	// children have to be asked one by one.
 	undecided bool
 	// out: root took it, or what it descends from, out of a job, which is prev. No witness brings it back.
-	out  bool
-	kids int32 // of one that is out: its children that are
+	out     bool
+	kids    int32 // of one that is out: its children that are …
+	counted bool  // … of which this is one
 	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
 	against bool
 	claim   Label
@@ -180,7 +181,7 @@ func (l *lineage) owner(tgid, tid int32) *proc {
 func (l *lineage) remove(p *proc) {
 	pid := p.id.PID
 	delete(l.marks, p.id)
-	if parent := l.of(p.parent.PID); p.out && parent != nil && parent.id == p.parent {
+	if parent := l.of(p.parent.PID); p.counted && parent != nil && parent.id == p.parent {
 		parent.kids = max(parent.kids-1, 0)
 	}
 	if l.of(pid) == p {
@@ -209,7 +210,7 @@ func (l *lineage) all() iter.Seq[*proc] {
 // descend makes what descends from a process that was taken out one that is out too.
 func (p *proc) descend(parent *proc) {
 	if parent.out {
-		p.out, p.prev = true, parent.prev
+		p.out, p.prev, p.counted = true, parent.prev, true
 		parent.kids++
 	}
 }

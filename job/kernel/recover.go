@@ -77,6 +77,7 @@ func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 	case of != 0:
 		p.out, p.prev = true, of
 		if parent != nil && parent.out {
+			p.counted = true
 			parent.kids++
 		}
 	case !poe && parent != nil && parent.out && !c.inOwnCgroup(p):
