@@ -102,6 +102,9 @@ func (e *entry) hangBelow(parent *entry) {
 		lj = *parent.LoginJID
 	}
 	e.ParentJID, e.LoginJID = &pj, &lj
+	if parent.ParentJID != nil {
+		e.Above = append(slices.Clone(parent.Above), *parent.ParentJID)
+	}
 }
 
 // AddMark notes a session that was opened inside a job.

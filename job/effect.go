@@ -53,6 +53,7 @@ type Entrant struct {
 type Saved struct {
 	Info
 	Placement Placement `json:"placement"`
+	Above     []JID     `json:"above,omitempty"`    // the jobs that the parent was made in: it may end before them
 	Entrants  []Entrant `json:"entrants,omitempty"` // members, the POE aside: with them a restart knows what no witness tells
 	AsOf      int64     `json:"as_of"`              // Unix ns: records of members that ended later are not in the figures
 	Uptime    int64     `json:"uptime,omitempty"`   // the same moment by CLOCK_BOOTTIME, ns: of the boot that the job is of

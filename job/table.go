@@ -234,17 +234,21 @@ func (t *Table) Lingers(jid JID) bool {
 	return e != nil && e.state() == Lingering && !e.Held && e.members.Len() > 0
 }
 
-// Family gives jid and every open job whose parent_jid chain leads to it, jid first.
+// Family gives jid and every open job whose parent_jid chain leads to it, jid first. Jobs in the middle of the chain may have ended.
 func (t *Table) Family(jid JID) []JID {
 	out := []JID{jid}
 	for i := 0; i < len(out); i++ {
 		for _, e := range t.jobs {
-			if e.ParentJID != nil && *e.ParentJID == out[i] {
+			if e.isBelow(out[i]) && !slices.Contains(out, e.JID) {
 				out = append(out, e.JID)
 			}
 		}
 	}
 	return out
+}
+
+func (e *entry) isBelow(jid JID) bool {
+	return e.ParentJID != nil && *e.ParentJID == jid || slices.Contains(e.Above, jid)
 }
 
 // Balance gives the balance of all jobs since the table was made. Live is counted from the jobs' own lists.

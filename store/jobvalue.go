@@ -78,6 +78,7 @@ func restFields(f *fieldCodec, s *job.Saved) {
 		f.message(3, e.Before != job.Spent{}, func(f *fieldCodec) { spentFields(f, &e.Before) })
 	})
 	fieldInt(f, 35, &s.Uptime)
+	fieldList(f, 36, &s.Above, func(f *fieldCodec, j *job.JID) { fieldNum(f, 1, j) })
 }
 
 func knownFields(f *fieldCodec, k *job.Known) {
