@@ -51,7 +51,6 @@ type handedProc struct {
 	Label, Prev Label
 	Since       int64
 	TIDs        []int32
-	Status      int64
 	Usage       *watch.Usage
 	ExecAt      int64
 	Missed      bool
@@ -117,7 +116,7 @@ func (l *lineage) handOver(h *handover) {
 
 func (p *proc) handOver() handedProc {
 	return handedProc{
-		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids, Status: p.status,
+		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids,
 		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
 		Against: p.against, Claim: p.claim, Suspect: p.suspect, Kids: p.kids, Counted: p.counted,
 	}
@@ -211,7 +210,7 @@ func (h *handover) lineage() (*lineage, error) {
 
 func (h *handedProc) takeOver() *proc {
 	return &proc{
-		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs, status: h.Status,
+		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs,
 		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
 		against: h.Against, claim: h.Claim, suspect: h.Suspect, kids: h.Kids, counted: h.Counted,
 	}

@@ -35,7 +35,6 @@ type proc struct {
 	prev  Label // … the label before
 
 	tids   []int32 // its tasks; nil while there is only the first
-	status int64   // of the first thread, when that exits before others
 	usage  *watch.Usage
 	execAt int64 // stamp of its last exec: exits from before are of tasks that went with it
 	missed bool  // an exit record of one of its threads never came
@@ -147,7 +146,7 @@ func (l *lineage) exec(tgid int32, at int64) *proc {
 	if p == nil {
 		return nil
 	}
-	p.execAt, p.tids, p.status = at, nil, 0
+	p.execAt, p.tids = at, nil
 	return p
 }
 

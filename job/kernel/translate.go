@@ -242,16 +242,13 @@ func (c *Connector) exit(ev *procEvent, emit Emit) {
 	e := c.event(watch.Exit, p, tid, ev.time)
 	e.Value, e.Valid = status, true
 	c.emit(e, emit)
-	if !gone {
-		if tid == tgid {
-			p.status = status
-		}
+	if gone && ev.time <= c.scanned && c.lives(p) {
+		p.tids = nil // a first thread's that an exec took the place of: the scan found what came out of it
 		return
 	}
-	if status == 0 {
-		status = p.status
+	if gone { // with what its last thread said (synchronize_group_exit: Linux 6.0)
+		c.free(p, ev.time, status, true, false, emit)
 	}
-	c.free(p, ev.time, status, true, false, emit)
 }
 
 // exitUnseen: a process has exited that was forked before the queue begins, and was gone when /proc was looked at. Its record

@@ -1,0 +1,64 @@
+package kernel
+
+import (
+	"testing"
+
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// exits has tasks of process 10 exit, each with a status of its own, and gives that of the process; -1: it lives.
+func (k *court) exits(at int64, tasks ...[2]int32) int64 {
+	status := int64(-1)
+	k.c.stash = make(stash)
+	for _, task := range tasks {
+		k.c.stash.put(task[0], watch.Usage{}, at)
+		k.c.exit(&procEvent{a: task[0], b: 10, c: task[1], time: at}, func(e *watch.Event) error {
+			if e.Kind == watch.Free {
+				status = e.Value
+			}
+			return nil
+		})
+	}
+	return status
+}
+
+// TestLastThreadSaysTheStatus: a process whose threads leave one by one ends with what the last of them said (kernel/exit.c,
+// synchronize_group_exit).
+func TestLastThreadSaysTheStatus(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		tasks [][2]int32
+		want  int64
+	}{
+		{"the first before", [][2]int32{{10, 0}, {11, 3 << 8}}, 3 << 8},
+		{"the first before, the last with 0", [][2]int32{{10, 3 << 8}, {11, 0}}, 0},
+		{"the first last", [][2]int32{{11, 3 << 8}, {10, 0}}, 0},
+		{"not the last", [][2]int32{{10, 3 << 8}}, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newCourt(t)
+			k.c.lin.thread(10, 11, true)
+			if got := k.exits(1, c.tasks...); got != c.want {
+				t.Errorf("status %#x, want %#x", got, c.want)
+			}
+		})
+	}
+}
+
+// TestExitFromBeforeTheScan: a first thread that an exec took the place of sent its EXIT, in the process's name, before the scan
+// found that process alive with one task.
+func TestExitFromBeforeTheScan(t *testing.T) {
+	k := newCourt(t)
+	k.c.scanned = 1_000
+	k.shows(t, 10, 5, "/", nil)
+	p := k.c.lin.of(10)
+	for _, found := range []bool{true, false} { // by the first scan, and by one after a loss
+		p.scanned = found
+		if k.exits(900, [2]int32{10, 0}); k.c.lin.of(10) != p {
+			t.Fatalf("found by the first scan: %v: a living process was freed", found)
+		}
+	}
+	if status := k.exits(2_000, [2]int32{10, 5 << 8}); status != 5<<8 || k.c.lin.of(10) != nil {
+		t.Errorf("its own exit gives %#x", status)
+	}
+}
