@@ -63,10 +63,21 @@ func (c *Connector) markAncestors(id watch.ID, label Label) {
 			above = append(above, p.id)
 		}
 	}
-	if p := c.lin.of(id.PID); p != nil && c.lin.hasOtherChild(id, p.label, c.lives) {
+	if p := c.lin.of(id.PID); p != nil && (c.lin.hasOtherChild(id, p.label, c.lives) || c.hasOrphan(p)) {
 		above = append(above, id)
 	}
 	c.lin.bound(label, above)
+}
+
+// hasOrphan reports whether a process got a child with another label than its own, as a subreaper does: the table knows parents as
+// they were at the fork. Where the kernel does not list children (CONFIG_PROC_CHILDREN) nobody can say.
+func (c *Connector) hasOrphan(p *proc) bool {
+	for _, pid := range c.FS.Children(p.id.PID) {
+		if child := c.lin.of(pid); child != nil && child.label != p.label && c.lives(child) {
+			return true
+		}
+	}
+	return false
 }
 
 // lives reports whether a process of the table is still there.

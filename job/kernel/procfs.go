@@ -97,6 +97,27 @@ func (fs FS) Tasks(pid int32) ([]int32, error) {
 	return tids, err
 }
 
+// Children lists the children of a process's threads, /proc/PID/task/TID/children. Empty where it has gone, or there is no such
+// file.
+func (fs FS) Children(pid int32) (out []int32) {
+	tids, err := fs.Tasks(pid)
+	if err != nil {
+		return nil
+	}
+	for _, tid := range tids {
+		b, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/children")
+		if err != nil {
+			continue
+		}
+		for _, f := range bytes.Fields(b) {
+			if v, err := strconv.ParseInt(string(f), 10, 32); err == nil {
+				out = append(out, int32(v))
+			}
+		}
+	}
+	return out
+}
+
 func numbers(dir string) ([]int32, error) {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -71,7 +71,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 }
 
 // isOut tells of a process that nobody put into a job since: it, or what it descends from, was taken out of the job of.
-// A login of what is out is a job of its own.
+// A login of what is out is a job of its own, and who is in a job's own cgroup was left inside: from there people are taken.
 func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 	switch {
 	case of != 0:
@@ -80,17 +80,20 @@ func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 			p.counted = true
 			parent.kids++
 		}
-	case !poe && parent != nil && parent.out && !c.inOwnCgroup(p):
+	case !poe && parent != nil && parent.out && !c.held(p):
 		p.descend(parent)
 	}
 	return p.out
 }
 
-// inOwnCgroup reports whether a process is in a cgroup that jobd made for a job that is open: what is out is not, nor is what
-// it forks.
-func (c *Connector) inOwnCgroup(p *proc) bool {
+// held reports whether a process is in a cgroup that jobd made for an open job.
+func (c *Connector) held(p *proc) bool {
 	place, err := c.FS.CgroupOfAny(p.id.PID)
-	return err == nil && place != "/" && c.Cgroups.Mine(place) && c.bench.judge(testimony{cgroup: place}) != 0
+	return err == nil && c.holds(testimony{cgroup: place})
+}
+
+func (c *Connector) holds(t testimony) bool {
+	return c.Cgroups.Mine(t.cgroup) && c.bench.judge(testimony{cgroup: t.cgroup}) != 0
 }
 
 // fromFile takes in who is on file and was gone when /proc was looked at: the queue may tell of its exit, else the comparison

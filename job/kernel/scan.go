@@ -211,7 +211,9 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	known := Label(0)
 	if parent != nil {
 		known = parent.label
-		p.descend(parent)
+		if !ok || !c.holds(heard) {
+			p.descend(parent)
+		}
 	}
 	switch label := c.bench.verdict(heard, known); {
 	case p.out:

@@ -150,8 +150,8 @@ func TestDetachedIsOutForGood(t *testing.T) {
 	if p, inherits := k.fork(d.id.PID, &testimony{cgroup: "/", audit: &one}); p.label != 0 || inherits != d.id.PID {
 		t.Errorf("its child has label %d from %d", p.label, inherits)
 	}
-	if p, _ := k.fork(d.id.PID, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 {
-		t.Errorf("a member's child that names it has label %d", p.label)
+	if p, _ := k.fork(d.id.PID, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 || p.out {
+		t.Errorf("a member's child that names it has label %d, out %v", p.label, p.out)
 	}
 	if p, _ := k.fork(10, &testimony{cgroup: "/jobd/7", audit: &one}); p.label != 7 {
 		t.Errorf("the login's own child has label %d", p.label)

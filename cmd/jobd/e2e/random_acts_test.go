@@ -171,6 +171,9 @@ func (r *random) login(w []string) (bool, error) {
 	if up != nil {
 		r.m.leave(p)
 	}
+	if above := r.m.byPID(parentOf(p.pid)); above != nil && above.job == nil && above.session == session {
+		session = 0 // it is others' too
+	}
 	j := &refJob{name: w[2], jid: jid, up: up, poe: p, members: make(map[*refProc]bool), session: session}
 	r.m.jobs[j.name] = j
 	r.m.put(p, j)

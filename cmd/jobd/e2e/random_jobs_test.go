@@ -74,8 +74,8 @@ func (r *random) attach(w []string) (bool, error) {
 	}
 	ans, err := r.h.client.Attach(r.h.soon(), control.Request{Job: j.ref(), PID: p.pid, Tree: w[3] == "tree"})
 	for _, q := range list {
+		q.entrant = q.entrant || q.job == nil // who is in there already was not put in
 		r.m.put(q, j)
-		q.entrant = true
 	}
 	return true, changedAs(ans, err, list)
 }

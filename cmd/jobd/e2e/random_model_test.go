@@ -101,7 +101,9 @@ func (m *reference) byPID(pid int32) *refProc {
 func (m *reference) testifies(p *refProc) *refJob {
 	switch m.witness {
 	case "cgroup":
-		return p.cgroup
+		if p.cgroup != nil && p.cgroup.ended == "" {
+			return p.cgroup
+		}
 	case "audit":
 		var found *refJob
 		for _, j := range m.open() {
@@ -272,28 +274,27 @@ func (m *reference) restarted() {
 	m.blind = ""
 	m.attached, m.came, m.departed = 0, 0, 0
 	list := m.living()
-	slices.SortStableFunc(list, func(a, b *refProc) int { return cmp.Compare(startOf(a.pid), startOf(b.pid)) })
+	slices.SortFunc(list, func(a, b *refProc) int {
+		return cmp.Or(cmp.Compare(startOf(a.pid), startOf(b.pid)), cmp.Compare(a.pid, b.pid))
+	})
 	for _, j := range m.open() {
 		j.vague = true
 		clear(j.members)
 	}
-	first := m.procs["first"]
-	for _, p := range append([]*refProc{first}, list...) {
-		was := p.job
+	before := make(map[*refProc]*refJob)
+	for _, p := range list {
+		before[p], p.job = p.job, nil // a parent may be younger: it got an orphan
+	}
+	for _, p := range append([]*refProc{m.procs["first"]}, list...) {
+		was := before[p]
 		up := m.byPID(parentOf(p.pid))
-		p.job, p.unseen, p.parent = nil, false, up
-		if p.out = p.listed != nil && p.listed.ended == "" || up != nil && up.out; p.out {
+		p.unseen, p.parent = false, up
+		filed := was != nil && (p.entrant || was.poe == p)
+		inside := m.witness == "cgroup" && p.cgroup != nil && p.cgroup.ended == ""
+		if p.out = p.listed != nil && p.listed.ended == "" || up != nil && up.out && !filed && !inside; p.out {
 			continue
 		}
-		j := m.testifies(p)
-		switch {
-		case j != nil:
-		case was != nil && (p.entrant || was.poe == p):
-			j = was
-		case up != nil && up.job != nil && !m.reliable(up.job):
-			j = up.job
-		}
-		if j != nil {
+		if j := m.whose(p, up, was, filed); j != nil {
 			m.join(p, j)
 		}
 	}
@@ -304,6 +305,37 @@ func (m *reference) restarted() {
 	for _, p := range list {
 		m.meet(p)
 	}
+}
+
+// whose says whose a process is that jobd has not seen being forked: root's word goes before the kernel's, that before what is on
+// file of a login, and that before descent. A child that was left behind when its parent was put in is nowhere on file: where
+// that job has no witness, it is taken for its parent's.
+func (m *reference) whose(p, up *refProc, was *refJob, filed bool) *refJob {
+	says := m.testifies(p)
+	below := up != nil && up.job != nil
+	switch {
+	case filed && p.entrant:
+		return was
+	case !filed && below && m.testifies(up) != up.job && (says == nil || says == m.testifies(up)):
+		return up.job
+	case says != nil:
+		return says
+	case filed:
+		return was
+	case below && !m.reliable(up.job):
+		return up.job
+	}
+	return m.oldest(p.session)
+}
+
+// oldest is who gets a process with an audit session that jobs share, and of which nothing else is known.
+func (m *reference) oldest(session int) (found *refJob) {
+	for _, j := range m.open() {
+		if m.witness == "audit" && session != 0 && j.session == session && (found == nil || jidOf(j) < jidOf(found)) {
+			found = j
+		}
+	}
+	return found
 }
 
 // healed: jobd hears again, and has compared its table with /proc.
