@@ -71,7 +71,7 @@ func (t *Table) Create(r Request) (Info, error) {
 	if r.Proc == (watch.ID{}) {
 		return e.view(), nil
 	}
-	entrant := t.isEntrant(r.Proc)
+	filed := t.isFiled(r.Proc)
 	if old != nil {
 		if err := t.leave(r.Proc, r.Placement.Before); err != nil {
 			return Info{}, err
@@ -83,14 +83,14 @@ func (t *Table) Create(r Request) (Info, error) {
 	}
 	t.readmit(Known{PID: r.Proc.PID, Start: r.Placement.POEStart})
 	if old != nil {
-		t.hasLeft(old, entrant)
+		t.hasLeft(old, filed)
 	}
 	return e.view(), nil
 }
 
-// hasLeft looks after a job that a process was taken out of. An entrant must not be claimed by it after a restart.
-func (t *Table) hasLeft(e *entry, entrant bool) {
-	if !t.endIfEmpty(e, EndDetached) && entrant {
+// hasLeft looks after a job that a process was taken out of. Who is on file must not be claimed by it after a restart.
+func (t *Table) hasLeft(e *entry, filed bool) {
+	if !t.endIfEmpty(e, EndDetached) && filed {
 		t.save(e)
 	}
 }
@@ -207,14 +207,14 @@ func (t *Table) Move(id watch.ID, jid JID, as Entrant) error {
 	case e:
 		return nil
 	}
-	entrant := t.isEntrant(id)
+	filed := t.isFiled(id)
 	if err := t.leave(id, as.Before); err != nil {
 		return err
 	}
 	if err := t.subscribe(id, e, false, as); err != nil {
 		return err
 	}
-	t.hasLeft(from, entrant)
+	t.hasLeft(from, filed)
 	return nil
 }
 

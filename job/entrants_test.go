@@ -99,3 +99,35 @@ func TestPutInAgain(t *testing.T) {
 		t.Errorf("the job goes on keeping out %+v (%v)", s.Placement.Detached, err)
 	}
 }
+
+// TestPointOfEntryTakenOut: a job that its point of entry was taken out of does not claim that after a restart.
+func TestPointOfEntryTakenOut(t *testing.T) {
+	w := newWorld(t)
+	var jids []JID
+	for pid := int32(1); pid <= 2; pid++ {
+		jid, err := w.table.Allocate(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.table.Create(Request{Proc: w.id(pid), JID: jid, Placement: Placement{POEStart: uint64(10 * pid)}}); err != nil {
+			t.Fatal(err)
+		}
+		jids = append(jids, jid)
+	}
+	if err := w.fork(1, 3, false); err != nil {
+		t.Fatal(err)
+	}
+	w.table.Effects()
+	if err := w.table.Move(w.id(1), jids[1], Entrant{Known: Known{PID: 1, Start: 10}}); err != nil {
+		t.Fatal(err)
+	}
+	var filed *Saved
+	for _, e := range w.table.Effects() {
+		if c, ok := e.(Changed); ok && c.Saved.JID == jids[0] {
+			filed = &c.Saved
+		}
+	}
+	if filed == nil || filed.Placement.POEStart != 0 {
+		t.Errorf("on file is %+v", filed)
+	}
+}

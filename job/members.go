@@ -38,6 +38,9 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 		j.poeGone = true
 	}
 	if e == nil {
+		if m.id == j.poe {
+			j.Placement.POEStart = 0 // nothing is to find it again
+		}
 		m.ends(t.mono, nil)
 		return // detached or moved: whoever did it says what becomes of the job
 	}
@@ -132,10 +135,10 @@ func (t *Table) readmit(known Known) {
 	}
 }
 
-// isEntrant reports whether a process is a member that is on file by its start.
-func (t *Table) isEntrant(id watch.ID) bool {
+// isFiled reports whether a process is a member that is on file by its start.
+func (t *Table) isFiled(id watch.ID) bool {
 	m := t.member(id)
-	return m != nil && m.start != 0
+	return m != nil && (m.start != 0 || m.id == m.job.poe)
 }
 
 // entrantsMost bounds how many entrants of a job are kept on disk.
