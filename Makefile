@@ -2,14 +2,14 @@
 #   VERSION   what jobd --version says              make build VERSION=1.2.3
 #   PKG, RUN  which tests                           make test PKG=./job/... RUN=Stories
 #   FUZZTIME  how long each fuzzer runs             make fuzz FUZZTIME=1m
-#   STEPS     how many random operations, each with  make soak STEPS=100000 SEED=7
+#   STEPS     how many random operations, each with  make soak STEPS=5000 SEED=7
 #   SEED      which ones; 0: new ones
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG      ?= ./...
 RUN      ?= .
 FUZZTIME ?= 20s
-STEPS    ?= 20000
+STEPS    ?= 100000
 SEED     ?= 0
 GO       ?= go
 CC       ?= cc

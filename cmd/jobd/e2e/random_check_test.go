@@ -13,9 +13,9 @@ import (
 	"github.com/jobd-project/jobd/job/control"
 )
 
-// soonEnough is how long jobd has for what is on its way when it is asked: an exit is told of after it can be waited for. It
-// is less than a round of its sweep, which takes back who strayed.
-const soonEnough = 5 * time.Second
+// soonEnough is how long jobd has for what is on its way when it is asked: an exit is told of after it can be waited for. That its
+// sweep may put right meanwhile who strayed does not help it: the log tells.
+const soonEnough = patience
 
 // compare holds jobd against the model.
 func (r *random) compare() error {

@@ -19,7 +19,7 @@ import (
 //	go test ./cmd/jobd/e2e -run TestRandom -args -random-replay FILE
 var (
 	randomSeed   = flag.Uint64("random-seed", 0, "of the random operations; 0: one that is new each time")
-	randomSteps  = flag.Int("random-steps", 0, "how many random operations, for each kind of witness; 0: none, make soak does them")
+	randomSteps  = flag.Int("random-steps", 0, "how many random operations, for each kind of witness; 0: 400, with JOBD_FULL=1 3,000")
 	randomReplay = flag.String("random-replay", "", "a file of operations to do in place of random ones; with # witness NAME")
 	randomShrink = flag.Duration("random-shrink", 0, "for so long, look for fewer operations that fail")
 )
@@ -42,8 +42,13 @@ func TestRandom(t *testing.T) {
 		replayRandom(t)
 		return
 	}
-	if *randomSteps == 0 {
-		t.Skip("no -random-steps were asked for: make soak")
+	steps := *randomSteps
+	switch {
+	case steps > 0:
+	case os.Getenv("JOBD_FULL") == "1":
+		steps = 3000
+	default:
+		steps = 400
 	}
 	seed := *randomSeed
 	if seed == 0 {
@@ -51,10 +56,10 @@ func TestRandom(t *testing.T) {
 	}
 	for _, s := range randomStacks {
 		t.Run(s.witness, func(t *testing.T) {
-			t.Logf("replay with: -run TestRandom/%s -args -random-seed %d -random-steps %d", s.witness, seed, *randomSteps)
+			t.Logf("replay with: -run TestRandom/%s -args -random-seed %d -random-steps %d", s.witness, seed, steps)
 			r := newRandom(t, s.witness, s.args)
 			rng := rand.New(rand.NewPCG(seed, uint64(len(s.witness))))
-			err := r.wander(rng, *randomSteps)
+			err := r.wander(rng, steps)
 			t.Logf("%d operations: %s", len(r.done), r.tally())
 			if err != nil {
 				r.complain(err, s.args)
