@@ -15,7 +15,6 @@ type reference struct {
 	blind   string // "": jobd sees; "down": it is not running; "deaf": it is stopped, and its buffers overflow
 
 	attached, came, departed uint64 // since jobd was started
-	unwitnessed              uint64 // of the jobds before
 }
 
 type refProc struct {
