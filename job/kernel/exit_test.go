@@ -62,3 +62,15 @@ func TestExitFromBeforeTheScan(t *testing.T) {
 		t.Errorf("its own exit gives %#x", status)
 	}
 }
+
+// TestThreadFromBeforeTheScan: a comparison with /proc found a thread whose event was in the queue. It is one thread still, and
+// the process is gone with it.
+func TestThreadFromBeforeTheScan(t *testing.T) {
+	k := newCourt(t)
+	k.c.scanned = 1_000
+	k.c.lin.of(10).tids = []int32{10, 11}
+	k.c.fork(&procEvent{a: 5, b: 5, c: 11, d: 10, time: 900}, ignore)
+	if status := k.exits(2_000, [2]int32{11, 0}, [2]int32{10, 0}); status != 0 {
+		t.Errorf("with its threads gone it goes on with %v", k.c.lin.of(10).tids)
+	}
+}

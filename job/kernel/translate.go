@@ -65,7 +65,7 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 		return
 	}
 	if tid != tgid {
-		if p := c.lin.thread(tgid, tid, found == unknown); p != nil {
+		if p := c.lin.thread(tgid, tid, ev.time > c.scanned); p != nil {
 			e := c.event(watch.Clone, p, tid, ev.time)
 			e.Thread, e.Parent = true, p.parent
 			c.emit(e, emit)

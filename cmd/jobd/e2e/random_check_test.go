@@ -28,7 +28,7 @@ func (r *random) compare() error {
 			r.t.Logf("compare took %v", took)
 		}
 	}()
-	var diff []string
+	var diff, before []string
 	for end := time.Now().Add(soonEnough); ; time.Sleep(5 * time.Millisecond) {
 		var err error
 		if diff, err = r.differences(); err != nil {
@@ -37,6 +37,7 @@ func (r *random) compare() error {
 		if len(diff) == 0 {
 			break
 		}
+		before = diff
 		if time.Now().After(end) {
 			return errors.New(strings.Join(diff, "\n") + r.describe())
 		}
@@ -46,7 +47,7 @@ func (r *random) compare() error {
 		return fmt.Errorf("selfcheck: %v, %w%s", sc.Differences, err, r.describe())
 	}
 	if log := r.h.log.String(); strings.Contains(log, "took back") {
-		return errors.New("a process strayed, and was taken back")
+		return errors.New("a process strayed, and was taken back\n" + strings.Join(before, "\n") + r.describe())
 	}
 	return nil
 }
