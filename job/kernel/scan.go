@@ -19,11 +19,30 @@ type clocks struct {
 }
 
 func readClocks() clocks {
-	var m, b unix.Timespec
-	// Neither call can fail for these clocks (clock_gettime(2)).
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &m)
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &b)
-	return clocks{m.Nano(), b.Nano()}
+	return together(func() (before, boot, after int64) {
+		var m, b, n unix.Timespec
+		// None of the calls can fail for these clocks (clock_gettime(2)).
+		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &m)
+		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &b)
+		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &n)
+		return m.Nano(), b.Nano(), n.Nano()
+	})
+}
+
+// together reads both clocks until they are of one moment: another may get the CPU between one and the other, and a difference
+// that is off by more than startSlack would make strangers of processes and their events.
+func together(read func() (before, boot, after int64)) (best clocks) {
+	const tries, close = 5, nsPerTick / 10
+	for i, least := 0, int64(0); i < tries; i++ {
+		before, boot, after := read()
+		if i == 0 || after-before < least {
+			best, least = clocks{after, boot}, after-before
+		}
+		if least < close {
+			break
+		}
+	}
+	return best
 }
 
 // bootTime turns an event's stamp into time since boot.

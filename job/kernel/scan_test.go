@@ -56,3 +56,18 @@ func TestSameStart(t *testing.T) {
 		}
 	}
 }
+
+// TestClocksOfOneMoment: somebody else had the CPU between the readings of the two clocks.
+func TestClocksOfOneMoment(t *testing.T) {
+	const ms, asleep = 1_000_000, 5_000_000
+	reads := [][3]int64{{100 * ms, 150*ms + asleep, 150 * ms}, {200 * ms, 200*ms + asleep, 280 * ms}, {300 * ms, 300*ms + asleep, 300*ms + 40}}
+	at := 0
+	got := together(func() (before, boot, after int64) {
+		r := reads[at]
+		at++
+		return r[0], r[1], r[2]
+	})
+	if d := got.boot - got.mono - asleep; d < -ms || d > ms {
+		t.Errorf("the clocks are %d ns off", d)
+	}
+}
