@@ -29,7 +29,12 @@ func (d *jobd) strays(jid job.JID, p job.Placement) []watch.ID {
 	}
 	var out []watch.ID
 	for _, pid := range pids {
-		if id, ok := d.strayed(pid, jid, p.Own); ok {
+		id, ok := d.strayed(pid, jid, p.Own)
+		if !ok {
+			continue
+		}
+		// A first thread that has exited stays listed where it was, though the others were moved since.
+		if place, err := kernel.Proc.CgroupOfAny(pid); err == nil && place == p.Cgroup {
 			out = append(out, id)
 		}
 	}
