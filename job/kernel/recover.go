@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"cmp"
+
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -42,9 +44,9 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		if entries[known] == 0 && c.isOut(p, parent, out[known], poes[known] != 0) {
 			continue
 		}
-		label := Label(entries[known]) // somebody's word goes before any witness
+		label := Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any witness: that may be another's too
 		if label == 0 {
-			label = c.whose(s, Label(poes[known]))
+			label = c.whose(s)
 		}
 		if label == 0 {
 			continue
@@ -116,20 +118,18 @@ func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.
 	}
 }
 
-// whose says whose a process is that was there before jobd: by its witnesses, by what is on file, by its parent.
-func (c *Connector) whose(s seen, filed Label) Label {
+// whose says whose a process is that was there before jobd: by its witnesses, by its parent.
+func (c *Connector) whose(s seen) Label {
 	parent := c.lin.of(s.PPID)
 	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
 	if !ok {
 		heard = testimony{}
 	}
 	switch label := c.bench.judge(heard); {
-	case ok && filed == 0 && parent != nil && parent.overruled(label):
+	case ok && parent != nil && parent.overruled(label):
 		return parent.label
 	case label != 0:
 		return label
-	case filed != 0:
-		return filed
 	case parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}):
 		return parent.label
 	}
