@@ -137,7 +137,7 @@ func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error
 		return err
 	}
 	for _, s := range open {
-		d.engine.Testify(kernel.Label(s.JID), s.Placement)
+		d.engine.Testify(kernel.Label(s.JID), s.Placement, s.AuditSession)
 		d.borrow(s)
 		d.mayLinger(s.JID) // it waits for what the jobd before would have done, and for this
 		d.awaitAudit(s.JID, s.Placement)

@@ -115,7 +115,10 @@ func (d *jobd) create(r job.Request) (job.Info, error) {
 	if err != nil {
 		return job.Info{}, err
 	}
-	r.Info.Witness = job.Text(d.engine.Testify(label, r.Placement))
+	if r.Proc != (watch.ID{}) {
+		r.Info.LoginUID, r.Info.AuditSession = kernel.Proc.LoginUID(r.Proc.PID), kernel.Proc.Session(r.Proc.PID)
+	}
+	r.Info.Witness = job.Text(d.engine.Testify(label, r.Placement, r.Info.AuditSession))
 	old := d.table.Find(r.Proc)
 	if r.Proc != (watch.ID{}) && !r.Placement.Own {
 		if err := d.rehouse(r.Proc, r.Placement); err != nil {
@@ -124,7 +127,6 @@ func (d *jobd) create(r job.Request) (job.Info, error) {
 		}
 	}
 	if r.Proc != (watch.ID{}) {
-		r.Info.LoginUID, r.Info.AuditSession = kernel.Proc.LoginUID(r.Proc.PID), kernel.Proc.Session(r.Proc.PID)
 		if place, err := kernel.Proc.Cgroup(r.Proc.PID); err == nil {
 			r.Info.LogindSession = job.Text(kernel.LogindSession(place))
 		}

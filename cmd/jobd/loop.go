@@ -224,7 +224,7 @@ func (d *jobd) lookForAudit() {
 		delete(d.lateAudit, jid)
 		p := saved.Placement
 		p.Audit = session
-		witness := d.engine.Testify(kernel.Label(jid), p)
+		witness := d.engine.Testify(kernel.Label(jid), p, session)
 		err = d.table.SetPlacement(jid, p, func(in *job.Info) {
 			in.AuditSession, in.LoginUID = session, kernel.Proc.LoginUID(saved.POE)
 			in.Witness = job.Text(witness)

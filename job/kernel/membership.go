@@ -94,7 +94,14 @@ func (c *Connector) Forget(label Label) error {
 }
 
 // Testify makes a job's placement a witness for it, and names the witnesses: "cgroup", "audit", both or none.
-func (c *Connector) Testify(label Label, p job.Placement) string { return c.bench.call(label, p) }
+// session is what the job's processes have, also where that is no witness.
+func (c *Connector) Testify(label Label, p job.Placement, session *uint32) string {
+	said := c.bench.call(label, p)
+	if session != nil {
+		c.bench.share(label, *session)
+	}
+	return said
+}
 
 // Identify gives the identity of a living process by its pid.
 func (c *Connector) Identify(pid int32) (watch.ID, bool) {

@@ -20,7 +20,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	poes, entries := make(map[job.Known]job.JID), make(map[job.Known]job.JID)
 	out := make(map[job.Known]Label)
 	for _, s := range open {
-		c.Testify(Label(s.JID), s.Placement)
+		c.Testify(Label(s.JID), s.Placement, s.AuditSession)
 		poes[job.Known{PID: s.POE, Start: s.Placement.POEStart}] = s.JID
 		for _, e := range s.Entrants { // of another's POE too: it has been moved here
 			entries[e.Known] = s.JID

@@ -311,3 +311,26 @@ func TestClaims(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedSession: a session that another job's processes have too speaks for nobody, whether or not it is that job's witness.
+func TestSharedSession(t *testing.T) {
+	one := uint32(1)
+	b := newBench()
+	b.call(7, job.Placement{Audit: &one})
+	b.share(7, one)
+	if got := b.judge(testimony{audit: &one}); got != 7 {
+		t.Errorf("alone it speaks for %d", got)
+	}
+	b.call(8, job.Placement{})
+	b.share(8, one)
+	if got := b.judge(testimony{audit: &one}); got != 0 || b.heeds(8, one) {
+		t.Errorf("shared it speaks for %d", got)
+	}
+	if got := b.verdict(testimony{audit: &one}, 0); got != 7 {
+		t.Errorf("where nothing else is known it is %d's", got)
+	}
+	b.dismiss(7)
+	if got := b.judge(testimony{audit: &one}); got != 0 {
+		t.Errorf("when its job has ended it speaks for %d", got)
+	}
+}

@@ -86,11 +86,26 @@ func (b *bench) speaking(label Label) (names []string) {
 	return names
 }
 
+// share notes that a label's processes have an audit session, whether or not it is a witness of theirs: it is nobody else's
+// alone then. It comes after call.
+func (b *bench) share(label Label, session uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.Contains(b.audits[session], label) {
+		b.audits[session] = append(b.audits[session], label)
+	}
+}
+
 // heeds reports whether an audit session is a witness of a label.
 func (b *bench) heeds(label Label, session uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Contains(b.audits[session], label)
+	return b.owns(label, session)
+}
+
+func (b *bench) owns(label Label, session uint32) bool {
+	own := b.places[label].Audit
+	return own != nil && *own == session
 }
 
 // dismiss forgets what spoke for a label.
@@ -138,7 +153,7 @@ func (b *bench) judge(t testimony) Label {
 		return labels[0]
 	}
 	if t.audit != nil {
-		if labels := b.audits[*t.audit]; len(labels) == 1 {
+		if labels := b.audits[*t.audit]; len(labels) == 1 && b.owns(labels[0], *t.audit) {
 			return labels[0]
 		}
 	}
@@ -170,7 +185,13 @@ func (b *bench) verdict(t testimony, known Label) Label {
 	if len(labels) == 0 || slices.Contains(labels, known) {
 		return 0
 	}
-	return slices.Min(labels)
+	oldest := Label(0)
+	for _, l := range labels {
+		if b.owns(l, *t.audit) && (oldest == 0 || l < oldest) {
+			oldest = l
+		}
+	}
+	return oldest
 }
 
 // reliable reports whether every one of these labels has a witness: then one that names none of them means none.
