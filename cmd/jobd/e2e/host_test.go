@@ -102,6 +102,9 @@ func (h *host) start() {
 		default:
 		}
 		if time.Now().After(end) {
+			_ = h.cmd.Process.Signal(unix.SIGQUIT) // where it is stuck goes to the log
+			<-h.exited
+			h.cmd = nil
 			h.t.Fatalf("jobd does not answer\n%s", h.log)
 		}
 	}
