@@ -14,11 +14,12 @@ import (
 
 // recover takes up the jobs that were open when jobd last ran, by what is on file. Jobs of another boot are closed; of the
 // others the members are found again.
-func (d *jobd) recover(open []job.Saved) (err error) {
-	if d.queued() { // what is in there is from before, and about these jobs
-		defer func() { err = errors.Join(err, d.drainAll()) }()
-	} else if err := d.drain(); err != nil { // what queued during the first scan
-		return err
+func (d *jobd) recover(open []job.Saved) error {
+	queued := d.queued() // what is in there is from before, and about these jobs: they have to be there first
+	if !queued {
+		if err := d.drain(); err != nil { // what queued during the first scan
+			return err
+		}
 	}
 	var here []job.Saved
 	for _, s := range open {
@@ -51,7 +52,10 @@ func (d *jobd) recover(open []job.Saved) (err error) {
 	if err := d.meterAnew(); err != nil {
 		return err
 	}
-	return d.journal.Compact(d.store.Waiting())
+	if err := d.journal.Compact(d.store.Waiting()); err != nil || !queued {
+		return err
+	}
+	return d.drainAll()
 }
 
 // reserveFirst fetches the first sequence numbers, on disk before any is given.
