@@ -231,8 +231,7 @@ func (t *Table) Detach(id watch.ID, known Known, spent Spent) (JID, error) {
 	if err := t.leave(id, spent); err != nil {
 		return 0, err
 	}
-	d := append(from.Placement.Detached, known)
-	from.Placement.Detached = d[max(len(d)-detachedMost, 0):]
+	from.keepOut(known)
 	t.endIfEmpty(from, EndDetached)
 	return from.JID, nil
 }
@@ -244,9 +243,20 @@ func (t *Table) KeepOut(jid JID, more []Known, living func(Known) bool) {
 	if e == nil {
 		return // no witness of it is left
 	}
-	d := append(slices.DeleteFunc(slices.Clone(e.Placement.Detached), func(k Known) bool { return !living(k) }), more...)
-	e.Placement.Detached = d[max(len(d)-detachedMost, 0):]
+	e.Placement.Detached = slices.DeleteFunc(e.Placement.Detached, func(k Known) bool { return !living(k) })
+	e.keepOut(more...)
 	t.save(e)
+}
+
+// keepOut lists processes as taken out, each once.
+func (e *entry) keepOut(more ...Known) {
+	d := e.Placement.Detached
+	for _, k := range more {
+		if !slices.Contains(d, k) {
+			d = append(d, k)
+		}
+	}
+	e.Placement.Detached = d[max(len(d)-detachedMost, 0):]
 }
 
 // Save asks for a job to be written down again, if it is still open.

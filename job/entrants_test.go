@@ -88,6 +88,7 @@ func TestPutInAgain(t *testing.T) {
 		if _, err := w.table.Detach(w.id(pid), known, Spent{}); err != nil {
 			t.Fatal(err)
 		}
+		w.table.KeepOut(first, []Known{known}, func(Known) bool { return true }) // its parent, out as well, has gone
 	}
 	for pid, jid := range map[int32]JID{7: first, 8: other} {
 		if err := w.table.Attach(w.id(pid), jid, Entrant{Known: Known{PID: pid, Start: uint64(10 * pid)}}); err != nil {

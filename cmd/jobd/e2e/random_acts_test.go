@@ -101,9 +101,13 @@ func (r *random) buried(p *refProc, status int) error {
 	if err := gone("the end of "+p.name, func() bool { return !alive(p.pid) }); err != nil {
 		return err
 	}
+	tids := []int32{p.pid}
+	for _, c := range p.threads {
+		tids = append(tids, c.tid)
+	}
 	p.hangUp()
 	r.m.death(p, status, false)
-	return nil
+	return r.told(tids...)
 }
 
 func (r *random) kill(w []string) (bool, error) {
@@ -171,10 +175,11 @@ func (r *random) login(w []string) (bool, error) {
 	if up != nil {
 		r.m.leave(p)
 	}
-	if above := r.m.byPID(parentOf(p.pid)); above != nil && above.job == nil && above.session == session {
-		session = 0 // it is others' too
+	heard := session
+	if !r.m.speaksFor(session, p, up) {
+		session = 0
 	}
-	j := &refJob{name: w[2], jid: jid, up: up, poe: p, members: make(map[*refProc]bool), session: session}
+	j := &refJob{name: w[2], jid: jid, up: up, poe: p, members: make(map[*refProc]bool), session: session, heard: heard}
 	r.m.jobs[j.name] = j
 	r.m.put(p, j)
 	r.m.emptied(up, "detached")

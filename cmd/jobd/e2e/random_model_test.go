@@ -43,7 +43,8 @@ type refJob struct {
 	held      bool
 	killed    bool
 	members   map[*refProc]bool
-	session   int
+	session   int // that is a witness of it; 0: none
+	heard     int // that its point of entry had when it opened the job
 	tag       string
 
 	total int
@@ -106,14 +107,17 @@ func (m *reference) testifies(p *refProc) *refJob {
 	case "audit":
 		var found *refJob
 		for _, j := range m.open() {
-			if j.session == p.session && p.session != 0 {
-				if found != nil {
-					return nil // what two jobs share decides nothing
-				}
-				found = j
+			if p.session == 0 || j.heard != p.session {
+				continue
 			}
+			if found != nil {
+				return nil // what two jobs share decides nothing
+			}
+			found = j
 		}
-		return found
+		if found != nil && found.session != 0 {
+			return found
+		}
 	}
 	return nil
 }
@@ -127,11 +131,26 @@ func (m *reference) reliable(j *refJob) bool {
 		return false
 	}
 	for _, other := range m.open() {
-		if other != j && other.session == j.session {
+		if other != j && other.heard == j.session {
 			return false
 		}
 	}
 	return true
+}
+
+// speaksFor reports whether an audit session can be a witness of the job that p is to open: not where its parent, or anybody but
+// those of the job in that it is in and who descends from it, has the session without being in a job that it is a witness of.
+func (m *reference) speaksFor(session int, p *refProc, in *refJob) bool {
+	stranger := func(other *refProc) bool {
+		return other.session == session && (other.job == nil || other.job.session != session)
+	}
+	if up := m.byPID(parentOf(p.pid)); up != nil && stranger(up) {
+		return false
+	}
+	own := m.tree(p)
+	return !slices.ContainsFunc(m.living(), func(other *refProc) bool {
+		return stranger(other) && !slices.Contains(own, other) && (in == nil || other.job != in)
+	})
 }
 
 // decidable reports whether the kernel tells that a child of caller is caller's, where its fork names somebody else.
@@ -146,6 +165,9 @@ func (m *reference) decidable(caller, named *refProc) bool {
 	}
 	if caller.out && m.witness == "audit" {
 		return false // its session still speaks
+	}
+	if named != nil && named.job != caller.job && m.testifies(named) == m.testifies(caller) {
+		return false // root put one of them where the kernel's mark does not say, and a child of either has the same mark
 	}
 	return m.testifies(caller) == caller.job
 }

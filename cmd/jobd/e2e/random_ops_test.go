@@ -17,17 +17,18 @@ type random struct {
 	t     *testing.T
 	h     *host
 	s     *stage
+	exits *exits
 	m     *reference
 	quiet bool
 
 	serial int
 	done   []string
-	told   map[string]int // verbs
+	tally  map[string]int // verbs
 }
 
 func newRandom(t *testing.T, witness string, args []string) *random {
 	h := newHost(t, args...)
-	r := &random{t: t, h: h, s: h.newStage(), told: make(map[string]int)}
+	r := &random{t: t, h: h, s: h.newStage(), exits: hearExits(t), tally: make(map[string]int)}
 	r.m = &reference{witness: witness, procs: make(map[string]*refProc), jobs: make(map[string]*refJob)}
 	first := &refProc{name: "first", pid: r.s.first.pid, threads: map[string]*puppet{"first": r.s.first}}
 	r.m.procs["first"] = first
@@ -168,7 +169,7 @@ func (r *random) do(op string) error {
 	}
 	if done || err != nil {
 		r.done = append(r.done, op)
-		r.told[words[0]]++
+		r.tally[words[0]]++
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
@@ -176,10 +177,10 @@ func (r *random) do(op string) error {
 	return nil
 }
 
-func (r *random) tally() string {
+func (r *random) summary() string {
 	var out []string
-	for _, verb := range slices.Sorted(maps.Keys(r.told)) {
-		out = append(out, fmt.Sprintf("%s %d", verb, r.told[verb]))
+	for _, verb := range slices.Sorted(maps.Keys(r.tally)) {
+		out = append(out, fmt.Sprintf("%s %d", verb, r.tally[verb]))
 	}
 	return strings.Join(out, ", ")
 }
@@ -278,7 +279,10 @@ func (r *random) double(w []string) (bool, error) {
 	}
 	r.m.birth(w[2], child.pid, between, named).threads[w[2]] = child
 	r.m.death(between, 0, quick)
-	return true, gone("the end of "+between.name, func() bool { return !alive(pid) })
+	if err := gone("the end of "+between.name, func() bool { return !alive(pid) }); err != nil {
+		return true, err
+	}
+	return true, r.told(pid)
 }
 
 func (r *random) burst(w []string) (bool, error) {

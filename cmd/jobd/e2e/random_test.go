@@ -61,7 +61,7 @@ func TestRandom(t *testing.T) {
 			r := newRandom(t, s.witness, s.args)
 			rng := rand.New(rand.NewPCG(seed, uint64(len(s.witness))))
 			err := r.wander(rng, steps)
-			t.Logf("%d operations: %s", len(r.done), r.tally())
+			t.Logf("%d operations: %s", len(r.done), r.summary())
 			if err != nil {
 				r.complain(err, s.args)
 			}
