@@ -3,6 +3,7 @@ package kernel
 import (
 	"testing"
 
+	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -72,5 +73,24 @@ func TestThreadFromBeforeTheScan(t *testing.T) {
 	k.c.fork(&procEvent{a: 5, b: 5, c: 11, d: 10, time: 900}, ignore)
 	if status := k.exits(2_000, [2]int32{11, 0}, [2]int32{10, 0}); status != 0 {
 		t.Errorf("with its threads gone it goes on with %v", k.c.lin.of(10).tids)
+	}
+}
+
+// TestExitUnderTheNumberOfWhoCalledExec: where a thread calls exec, the first thread sends its record, and then its EXIT with the
+// number that the other one had (fs/exec.c, exchange_tids).
+func TestExitUnderTheNumberOfWhoCalledExec(t *testing.T) {
+	for _, after := range []bool{false, true} { // the EXEC
+		k := newCourt(t)
+		k.login(10, 7, job.Placement{})
+		k.c.lin.thread(10, 11, true)
+		k.c.stats, k.c.stash = &source{fd: -1, buf: make([]byte, 64)}, make(stash) // nothing is queued
+		k.c.stash.put(10, watch.Usage{CPU: 5, Groups: watch.GroupCPU}, 1)
+		if after {
+			k.c.lin.exec(10, 2)
+		}
+		k.c.exit(&procEvent{a: 11, b: 10, time: 3}, ignore)
+		if k.c.lin.exec(10, 4); k.c.counts.RecordsMissed != 0 || k.c.lin.of(10).missed || k.c.Exited(k.c.lin.of(10).id) != 5 {
+			t.Errorf("after the exec: %v: %d records are missed, %d ns of 5 are counted", after, k.c.counts.RecordsMissed, k.c.Exited(k.c.lin.of(10).id))
+		}
 	}
 }

@@ -6,11 +6,15 @@ import "github.com/jobd-project/jobd/job/watch"
 // interested in is read past.
 func (c *Connector) account(p *proc, tid int32, wanted bool) {
 	ok := c.record(tid, wanted)
+	if !ok && p != nil && tid != p.id.PID { // it was the first thread, which gave its number to the one that called exec (exchange_tids)
+		ok = c.record(p.id.PID, wanted)
+	}
 	switch {
 	case !wanted:
 	case !ok:
 		p.missed = true
 		c.missedOne()
+		c.Log.Debug("an exit came without its record", "pid", p.id.PID, "tid", tid)
 		return
 	case p.usage == nil:
 		p.usage = c.lin.takeUsage()

@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 
 	"golang.org/x/sys/unix"
 
@@ -171,6 +173,10 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	}
 	label := c.bench.verdict(heard, child.label)
 	sure := c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
+	if c.Log.Enabled(context.Background(), slog.LevelDebug) {
+		c.Log.Debug("ambiguous fork", "pid", child.id.PID, "named", parent.id.PID, "inherits", child.label, "asked", ok,
+			"cgroup", heard.cgroup, "verdict", label, "sure", sure)
+	}
 	switch {
 	case ok && label == 0 && c.impostor(child, parent):
 		child.label, child.out = child.prev, false

@@ -27,7 +27,7 @@ type random struct {
 }
 
 func newRandom(t *testing.T, witness string, args []string) *random {
-	h := newHost(t, args...)
+	h := newHost(t, append([]string{"--debug"}, args...)...)
 	r := &random{t: t, h: h, s: h.newStage(), exits: hearExits(t), tally: make(map[string]int)}
 	r.m = &reference{witness: witness, procs: make(map[string]*refProc), jobs: make(map[string]*refJob)}
 	first := &refProc{name: "first", pid: r.s.first.pid, threads: map[string]*puppet{"first": r.s.first}}

@@ -113,3 +113,25 @@ func TestSelfcheckUnderLoad(t *testing.T) {
 		busy = len(jobs) > 0
 	}
 }
+
+// Where other threads than the first call exec, every thread has its record still.
+func TestHeirs(t *testing.T) {
+	const times = 1000
+	h := newHost(t)
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	var logins []*login
+	for range 4 { // several at once, since it takes a race
+		logins = append(logins, w.login("svc", "alice", nil, built.threads, "heirs", strconv.Itoa(times)))
+	}
+	for _, l := range logins {
+		if code := l.wait(); code != 0 {
+			t.Errorf("it ended with %d", code)
+		}
+		if in := h.ended(l.jid); in.TotalProcesses != 2 {
+			t.Errorf("%d processes", in.TotalProcesses)
+		}
+	}
+	if st, err := h.client.Status(h.soon()); err != nil || st.RecordsMissed != 0 {
+		t.Errorf("%d records are missed, %v", st.RecordsMissed, err)
+	}
+}

@@ -5,6 +5,7 @@
  *   threads late N       N threads of a first thread that has exited each fork, and make a sibling
  *   threads old N        N threads wait; at SIGUSR1 each forks, and makes a sibling
  *   threads vfork        vfork and exec, as a sibling
+ *   threads heirs N      N times, another thread than the first calls exec; does not stay
  */
 #include "stay.h"
 #include <pthread.h>
@@ -108,6 +109,25 @@ static void vfork_sibling(void)
 	stay();
 }
 
+static void *exec_in_thread(void *left)
+{
+	char n[16];
+
+	snprintf(n, sizeof n, "%d", *(int *)left - 1);
+	execl("/proc/self/exe", "threads", "heirs", n, NULL);
+	_exit(5);
+}
+
+static void heirs(int n)
+{
+	pthread_t t;
+
+	if (n <= 0)
+		exit(0);
+	check(pthread_create(&t, NULL, exec_in_thread, &n) != 0);
+	rest();
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -121,6 +141,8 @@ int main(int argc, char **argv)
 		old_threads(n);
 	else if (strcmp(what, "vfork") == 0)
 		vfork_sibling();
+	else if (strcmp(what, "heirs") == 0)
+		heirs(n);
 	else if (strcmp(what, "stay") != 0)
 		return 2;
 	stay();
