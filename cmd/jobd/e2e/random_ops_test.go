@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +29,11 @@ type random struct {
 }
 
 func newRandom(t *testing.T, witness string, args []string) *random {
-	h := newHost(t, append([]string{"--debug"}, args...)...)
+	h := plainHost(t, args...)
+	config := filepath.Join(h.dir, "jobd.toml")
+	must(t, os.WriteFile(config, []byte("debug = true\n"), 0o600))
+	h.args = append(h.args, "--config", config)
+	h.start()
 	r := &random{t: t, h: h, s: h.newStage(), exits: hearExits(t), tally: make(map[string]int)}
 	r.m = &reference{witness: witness, procs: make(map[string]*refProc), jobs: make(map[string]*refJob)}
 	first := &refProc{name: "first", pid: r.s.first.pid, threads: map[string]*puppet{"first": r.s.first}}
