@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,13 +19,14 @@ type exits struct {
 
 	mu    sync.Mutex
 	heard map[int32]bool // threads
+	lost  bool           // somebody made more noise than it could hear
 }
 
 func hearExits(t *testing.T) *exits {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_CONNECTOR)
 	must(t, err)
-	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20))
+	must(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20))
 	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20_000}))
 	must(t, unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1}))
 	le, b := binary.LittleEndian, make([]byte, 40)
@@ -51,9 +53,12 @@ func (x *exits) run(stop <-chan struct{}) {
 	buf := make([]byte, 4<<10)
 	for {
 		n, _, err := unix.Recvfrom(x.fd, buf, 0)
-		if err == nil {
+		switch {
+		case err == nil:
 			x.take(buf[:n])
-		} else if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
+		case errors.Is(err, unix.ENOBUFS):
+			x.lose()
+		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
 			return
 		}
 		select {
@@ -80,10 +85,17 @@ func (x *exits) take(b []byte) {
 	}
 }
 
-func (x *exits) of(tid int32) bool {
+func (x *exits) lose() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.heard[tid]
+	x.lost = true
+}
+
+// of reports whether the exit of a thread was told of; lost, that it may have been without being heard.
+func (x *exits) of(tid int32) (heard, lost bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.heard[tid], x.lost
 }
 
 // told waits until the kernel has told of the exits of these threads.
@@ -91,8 +103,13 @@ func (r *random) told(tids ...int32) error {
 	if r.m.blind != "" {
 		return nil // there may be more than anybody can hear, and nobody is asked
 	}
+	began := time.Now()
 	for _, tid := range tids {
-		if err := gone("word of the end of "+itoa(int(tid)), func() bool { return r.exits.of(tid) }); err != nil {
+		err := gone("word of the end of "+itoa(int(tid)), func() bool {
+			heard, lost := r.exits.of(tid)
+			return heard || lost && time.Since(began) > time.Second
+		})
+		if err != nil {
 			return err
 		}
 	}
