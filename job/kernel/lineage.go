@@ -47,6 +47,8 @@ type proc struct {
 	out     bool
 	kids    int32 // of one that is out: its children that are …
 	counted bool  // … of which this is one
+	// doubtful: it was gone before anybody saw whether it was root's own or a member's that was made in the name of one.
+	doubtful bool
 	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
 	against bool
 	claim   Label
@@ -224,5 +226,5 @@ func (p *proc) labelAt(mono int64) Label {
 
 // setLabel changes what the process's forks from now on inherit.
 func (p *proc) setLabel(to Label, now int64) {
-	p.prev, p.label, p.since, p.undecided = p.label, to, now, false
+	p.prev, p.label, p.since, p.undecided, p.doubtful = p.label, to, now, false, false
 }

@@ -208,6 +208,58 @@ func (k *court) shows(t *testing.T, pid, ppid int32, cgroup string, session *uin
 	}
 }
 
+// TestMadeInTheNameOfRoots: root's own process was taken out of a job, and a child of it that is still in there makes others in its
+// name. Who was gone before anybody looked is nobody's, and its children are looked at.
+func TestMadeInTheNameOfRoots(t *testing.T) {
+	k := newCourt(t)
+	k.login(20, 7, job.Placement{Cgroup: "/jobd/7"})
+	root := k.c.lin.of(5)
+	root.out, root.prev = true, 7
+	k.runs(t, "self", 0)
+	k.runs(t, "5", 0)
+	none := &testimony{cgroup: "/"}
+	of := func(parent int32, uids ...int) *proc { // no uid: it is gone
+		for _, uid := range uids {
+			k.runs(t, fmt.Sprint(k.next+1), uid)
+			k.shows(t, k.next+1, parent, "/", nil)
+		}
+		p, _ := k.fork(parent, none)
+		return p
+	}
+	if p := of(5, 0); p.label != 0 || !p.out || k.c.counts.Unwitnessed != 0 {
+		t.Errorf("root's own: %+v", p)
+	}
+	if p := of(5, 1000); p.label != 7 || p.out {
+		t.Errorf("a member's: %+v", p)
+	}
+	for _, lost := range []*proc{of(5), of(of(5).id.PID)} {
+		if lost.label != 0 || !lost.out {
+			t.Errorf("one that is gone: %+v", lost)
+		}
+		if p := of(lost.id.PID, 0); p.label != 0 || !p.out {
+			t.Errorf("root's own, of one that is gone: %+v", p)
+		}
+		if p := of(lost.id.PID, 1000); p.label != 7 || p.out {
+			t.Errorf("a member's, of one that is gone: %+v", p)
+		}
+	}
+	if k.c.counts.Unwitnessed != 3 {
+		t.Errorf("%d unwitnessed", k.c.counts.Unwitnessed)
+	}
+}
+
+// runs shows a process with a uid, in jobd's own user namespace.
+func (k *court) runs(t *testing.T, pid string, uid int) {
+	t.Helper()
+	dir := filepath.Join(string(k.c.FS), pid)
+	status := fmt.Sprintf("Uid:\t%d\t%d\t%d\t%d\n", uid, uid, uid, uid)
+	err := errors.Join(os.MkdirAll(filepath.Join(dir, "ns"), 0o755), os.Symlink("user:[1]", filepath.Join(dir, "ns", "user")),
+		os.WriteFile(filepath.Join(dir, "status"), []byte(status), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestForksFromBeforeAnAttach: what was forked before its parent was given a label goes by the label before.
 func TestForksFromBeforeAnAttach(t *testing.T) {
 	k := newCourt(t)

@@ -177,10 +177,12 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 		c.Log.Debug("ambiguous fork", "pid", child.id.PID, "named", parent.id.PID, "inherits", child.label, "asked", ok,
 			"cgroup", heard.cgroup, "verdict", label, "sure", sure)
 	}
+	if label == 0 && c.disguised(child, parent) {
+		if creator, done := c.unmask(child, at); done {
+			return creator, creator != watch.ID{}
+		}
+	}
 	switch {
-	case ok && label == 0 && c.impostor(child, parent):
-		child.label, child.out = child.prev, false
-		return c.lin.creator(child, child.label).id, true
 	case ok && (label == child.label && (label != 0 || sure) || child.overruled(label)):
 		return parent.id, false
 	case ok && label != 0:
@@ -201,14 +203,29 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	return watch.ID{}, false
 }
 
-// impostor reports whether a child was made in the name of root's own process, which was taken out of a job, by a child of that
-// one which is still in there: it is not root's, as whoever made it is not.
-func (c *Connector) impostor(child, parent *proc) bool {
+// disguised reports whether a child may have been made in the name of root's own process, which was taken out of a job, by a child
+// of that one which is still in there.
+func (c *Connector) disguised(child, parent *proc) bool {
 	if !child.out || child.prev == 0 || !parent.out {
 		return false
 	}
 	maker := c.lin.creator(child, child.prev)
-	return maker != nil && maker.parent == parent.id && c.FS.RootsOwn(parent.id.PID) && !c.FS.RootsOwn(child.id.PID)
+	return maker != nil && (parent.doubtful || maker.parent == parent.id && c.FS.RootsOwn(parent.id.PID))
+}
+
+// unmask looks whose a disguised child is: it is not root's, as whoever made it is not, unless it is root's own. Of one that is gone
+// nobody can say, and its children are looked at in turn. done is false for root's own.
+func (c *Connector) unmask(child *proc, at int64) (creator watch.ID, done bool) {
+	if c.FS.RootsOwn(child.id.PID) {
+		return watch.ID{}, false
+	}
+	if st, err := c.FS.Stat(child.id.PID); err != nil || !bornAt(at, c.clock)(st) {
+		c.counts.Unwitnessed++
+		child.doubtful, child.undecided = true, true
+		return watch.ID{}, true
+	}
+	child.label, child.out = child.prev, false
+	return c.lin.creator(child, child.label).id, true
 }
 
 // refuse kills a child that a subscriber does not want to live. It has run already: a refusal by callback is late.
