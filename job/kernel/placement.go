@@ -83,8 +83,11 @@ func (c *Connector) strangersIn(session uint32, pid int32) bool {
 		if own[other] || p != nil && label != 0 && p.label == label || c.spokenFor(other, session) {
 			return false
 		}
-		has := c.FS.Session(other)
-		return has != nil && *has == session
+		if has := c.FS.Session(other); has == nil || *has != session {
+			return false
+		}
+		st, err := c.FS.Stat(other)
+		return err == nil && !st.Dead() // who has exited, and may not have been waited for, makes nothing any more
 	})
 }
 

@@ -208,6 +208,24 @@ func (k *court) shows(t *testing.T, pid, ppid int32, cgroup string, session *uin
 	}
 }
 
+// TestSessionOfOneThatHasExited: a process that nobody has waited for yet is no stranger in the session of a login below it.
+func TestSessionOfOneThatHasExited(t *testing.T) {
+	one := uint32(1)
+	for state, want := range map[string]*uint32{"Z": &one, "S": nil} {
+		k := newCourt(t)
+		k.shows(t, 1, 0, "/", nil)
+		k.shows(t, 10, 1, "/", &one) // it was 5 that forked it
+		k.shows(t, 40, 1, "/", &one)
+		stat := statLine(40, "x", state, 1, 1, 0)
+		if err := os.WriteFile(filepath.Join(string(k.c.FS), "40", "stat"), []byte(stat), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := k.c.OwnSession(10); (got == nil) != (want == nil) {
+			t.Errorf("beside a process in state %s: %v, want %v", state, got, want)
+		}
+	}
+}
+
 // TestMadeInTheNameOfRoots: root's own process was taken out of a job, and a child of it that is still in there makes others in its
 // name. Who was gone before anybody looked is nobody's, and its children are looked at.
 func TestMadeInTheNameOfRoots(t *testing.T) {

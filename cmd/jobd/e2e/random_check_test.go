@@ -238,10 +238,10 @@ func (r *random) describe() string {
 		if p.job != nil {
 			in = p.job.name
 		}
-		fmt.Fprintf(&b, "\n  %s (%d, parent %d) in %s, out %v, cgroup %s, threads %v", p.name, p.pid, parentOf(p.pid), in, p.out, cgroupOf(p.pid), p.threadNames())
+		fmt.Fprintf(&b, "\n  %s (%d, parent %d) in %s, out %v, cgroup %s, session %d, threads %v", p.name, p.pid, parentOf(p.pid), in, p.out, cgroupOf(p.pid), p.session, p.threadNames())
 	}
 	for _, j := range r.m.open() {
-		fmt.Fprintf(&b, "\n  %s = %s", j.name, j.jid)
+		fmt.Fprintf(&b, "\n  %s = %s, session %d heard, %d its own", j.name, j.jid, j.heard, j.session)
 	}
 	return b.String()
 }

@@ -122,7 +122,7 @@ func (r *random) detach(w []string) (bool, error) {
 	ans, err := r.h.client.Detach(r.h.soon(), control.Request{PID: p.pid, Tree: w[2] == "tree"})
 	for _, q := range list {
 		r.m.leave(q)
-		q.out, q.listed, q.cgroup = true, j, nil
+		q.out, q.outOf, q.listed, q.cgroup = true, j, j, nil
 		r.m.meet(q)
 	}
 	r.m.emptied(j, "detached")

@@ -25,6 +25,7 @@ type refProc struct {
 	threads map[string]*puppet
 
 	out     bool    // root took it out of a job, or whom it descends from
+	outOf   *refJob // of which job that was
 	listed  *refJob // the job that remembers that it took out this very process
 	entrant bool    // root put it in
 	cgroup  *refJob // whose cgroup it is in
@@ -175,7 +176,7 @@ func (m *reference) decidable(caller, named *refProc) bool {
 // birth: a child has its creator's job, whatever its parent is said to be. named is nil for one that is no puppet.
 func (m *reference) birth(name string, pid int32, creator, named *refProc) *refProc {
 	p := &refProc{name: name, pid: pid, parent: named, threads: make(map[string]*puppet)}
-	p.out, p.cgroup, p.session = creator.out, creator.cgroup, creator.session
+	p.out, p.outOf, p.cgroup, p.session = creator.out, creator.outOf, creator.cgroup, creator.session
 	p.unseen = m.blind != ""
 	m.procs[name] = p
 	if creator.job != nil {
@@ -231,6 +232,7 @@ func (m *reference) emptied(j *refJob, why string) {
 // death: a process has ended, with what a shell would say.
 func (m *reference) death(p *refProc, status int, quick bool) {
 	p.dead = true
+	m.leaveBehind(p)
 	j := p.job
 	if j == nil {
 		return
@@ -246,6 +248,18 @@ func (m *reference) death(p *refProc, status int, quick bool) {
 		m.departed++
 	}
 	m.emptied(j, "exit")
+}
+
+// leaveBehind: once one that is out has gone, nothing but the books tells that its children are.
+func (m *reference) leaveBehind(p *refProc) {
+	if !p.out || m.blind == "down" || p.outOf.ended != "" {
+		return
+	}
+	for _, c := range m.living() {
+		if c.parent == p && c.out && c.outOf == p.outOf {
+			c.listed = c.outOf
+		}
+	}
 }
 
 // meet notes where processes of different jobs meet: above p, and at p.
@@ -312,7 +326,11 @@ func (m *reference) restarted() {
 		p.unseen, p.parent = false, up
 		filed := was != nil && (p.entrant || was.poe == p)
 		inside := m.witness == "cgroup" && p.cgroup != nil && p.cgroup.ended == ""
-		if p.out = p.listed != nil && p.listed.ended == "" || up != nil && up.out && !filed && !inside; p.out {
+		listed := p.listed != nil && p.listed.ended == ""
+		if p.out = listed || up != nil && up.out && !filed && !inside; p.out {
+			if !listed {
+				p.outOf = up.outOf
+			}
 			continue
 		}
 		if j := m.whose(p, up, was, filed); j != nil {
