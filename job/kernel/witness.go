@@ -17,7 +17,7 @@ type testimony struct {
 // hear reads a process's witnesses. Afterwards it looks whether the pid still belongs to the process that was meant: one
 // that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
 func hear(fs FS, cgroups *Cgroups, pid int32, meant func(Stat) bool) (t testimony, ok bool) {
-	place, err := fs.Cgroup(pid)
+	place, err := bornIn(fs, cgroups, pid)
 	if err != nil {
 		return t, false
 	}
