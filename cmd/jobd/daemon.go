@@ -114,11 +114,14 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 		return err
 	}
 	defer open.close()
+	if err := makeDir(d.cfg.StateDir, 0o750); err != nil {
+		return err
+	}
+	d.confine() // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
 	if err := d.open(); err != nil {
 		return err
 	}
 	defer d.close()
-	d.confine()
 	return d.runAll(ctx, open)
 }
 
@@ -176,9 +179,6 @@ func (d *jobd) open() (err error) {
 		}
 	}()
 	if d.boot, err = kernel.Proc.BootID(); err != nil {
-		return err
-	}
-	if err = makeDir(d.cfg.StateDir, 0o750); err != nil {
 		return err
 	}
 	if d.whole, err = lastWritten(d.storePath(), d.journalPath()); err != nil {

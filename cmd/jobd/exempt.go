@@ -77,7 +77,7 @@ func (d *jobd) opensWith(e kernel.Exempted) bool {
 		if d.table.IsPOE(id) {
 			return true
 		}
-		st, err := kernel.Proc.Stat(id.PID)
+		st, err := kernel.Proc.Status(id.PID)
 		if err != nil {
 			return false
 		}

@@ -92,7 +92,7 @@ func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.E
 	return put(id, jid, job.Entrant{Known: d.onFile(id), Before: kernel.Proc.Spent(id.PID)})
 }
 
-// onFile is a process's identity on file; without a start where it has gone.
+// onFile is a process's identity on file; without a start where it has gone, or cannot be looked at now.
 func (d *jobd) onFile(id watch.ID) job.Known {
 	st, err := kernel.Proc.Stat(id.PID)
 	if err != nil || !d.engine.Alive(id) { // in this order: it may have been another's pid meanwhile

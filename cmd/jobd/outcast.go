@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
 )
@@ -27,7 +29,7 @@ func (d *jobd) keepOut() {
 
 func isThere(k job.Known) bool {
 	st, err := kernel.Proc.Stat(k.PID)
-	return err == nil && st.Start == k.Start
+	return errors.Is(err, kernel.ErrBusy) || err == nil && st.Start == k.Start
 }
 
 // keepers are the jobs that have it on file that a process is out: the one that it was taken out of, and after its end those

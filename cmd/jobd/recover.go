@@ -84,7 +84,7 @@ func (d *jobd) restore(s job.Saved, f kernel.Found, past *pastOf) error {
 	s.Parted = past.parted
 	s.Entrants = slices.DeleteFunc(s.Entrants, func(e job.Entrant) bool {
 		st, err := kernel.Proc.Stat(e.PID)
-		if err != nil { // it has gone: the queue may still tell of it
+		if err != nil { // it has gone: the queue may still tell of it; or it cannot be looked at
 			return !slices.ContainsFunc(f.Members, func(id watch.ID) bool { return id.PID == e.PID })
 		}
 		return st.Start != e.Start // its pid is another's now

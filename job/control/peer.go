@@ -11,9 +11,12 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/look"
 )
 
 // peers tells who is at the other end of a socket.
@@ -21,7 +24,8 @@ type peers struct {
 	proc   string // a mounted procfs
 	userNS string // our own user namespace, as its link in procfs reads
 	root   uint32 // whose uid root's is: 0, but for tests
-	old    bool   // do without SO_PEERPIDFD, as a kernel before 6.5 does
+	looks  *look.Looks
+	old    bool // do without SO_PEERPIDFD, as a kernel before 6.5 does
 }
 
 func newPeers(proc string) (*peers, error) {
@@ -29,7 +33,7 @@ func newPeers(proc string) (*peers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read jobd's own user namespace: %w", err)
 	}
-	return &peers{proc: proc, userNS: ns}, nil
+	return &peers{proc: proc, userNS: ns, looks: look.New(100 * time.Millisecond)}, nil
 }
 
 // of identifies the peer of a connection as it was when it connected. The handle keeps the process identified; it is the
@@ -71,7 +75,9 @@ func (ps *peers) ofFD(fd int) (Peer, *handle, error) {
 // sharesUserNS compares user namespaces; one that can't be read is not ours. That it is read some time after the connect
 // does no harm: nobody comes back from a child namespace.
 func (ps *peers) sharesUserNS(pid int32) (bool, error) {
-	ns, err := os.Readlink(filepath.Join(ps.proc, strconv.Itoa(int(pid)), "ns/user"))
+	ns, err := look.At(ps.looks, pid, func() (string, error) {
+		return os.Readlink(filepath.Join(ps.proc, strconv.Itoa(int(pid)), "ns/user"))
+	})
 	return err == nil && ns == ps.userNS, err
 }
 
@@ -82,6 +88,8 @@ func (p Peer) notRoot() string {
 		return "not uid 0"
 	case errors.Is(p.unread, fs.ErrPermission):
 		return "jobd may not read its user namespace and needs CAP_SYS_PTRACE for that"
+	case errors.Is(p.unread, look.ErrBusy):
+		return p.unread.Error()
 	case p.unread != nil:
 		return "it has gone"
 	}
@@ -126,7 +134,9 @@ func (ps *peers) pidfd(fd int, pid int32) int {
 
 // startTime is field 22 of /proc/PID/stat (proc_pid_stat(5)). The command in field 2 may hold spaces and parentheses.
 func (ps *peers) startTime(pid int32) (uint64, bool) {
-	b, err := os.ReadFile(filepath.Join(ps.proc, strconv.Itoa(int(pid)), "stat"))
+	b, err := look.At(ps.looks, pid, func() ([]byte, error) {
+		return os.ReadFile(filepath.Join(ps.proc, strconv.Itoa(int(pid)), "stat"))
+	})
 	if err != nil {
 		return 0, false
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/look"
 )
 
 // accepted gives jobd's end of a connection that dial opens.
@@ -178,7 +180,7 @@ func TestStartTime(t *testing.T) {
 			t.Errorf("%q gave %d", bad, v)
 		}
 	}
-	ps := &peers{proc: "/proc"}
+	ps := &peers{proc: "/proc", looks: look.New(time.Second)}
 	if v, ok := ps.startTime(int32(os.Getpid())); !ok || v == 0 {
 		t.Errorf("own start time %d %v", v, ok)
 	}

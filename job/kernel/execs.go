@@ -83,7 +83,7 @@ func (c *Connector) Program(id watch.ID) *watch.Program {
 	what := c.programs.now(id.PID)
 	if c.replays { // the table is older than /proc
 		st, err := c.FS.Stat(id.PID)
-		if p := c.lin.of(id.PID); err != nil || !sameStart(p.start, st.Start) {
+		if p := c.lin.of(id.PID); err != nil || !p.began(st.Start) {
 			return nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jobd-project/jobd/job/look"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -133,15 +134,16 @@ const deletedMark = " (deleted)"
 // really reports whether the process is root's, as the kernel has it: all its uids are 0, in our own user namespace, and it
 // runs that very file, which only root can write and which makes nobody root (a setuid program any user may run).
 func (e *exempt) really(fs FS, p *proc, path string) bool {
-	dir := string(fs) + "/" + strconv.Itoa(int(p.id.PID))
 	if !fs.RootsOwn(p.id.PID) {
 		return false
 	}
-	runs, err := os.Stat(dir + "/exe")
+	runs, err := look.At(looks, p.id.PID, func() (os.FileInfo, error) {
+		return os.Stat(string(fs) + "/" + strconv.Itoa(int(p.id.PID)) + "/exe")
+	})
 	if err != nil || !Trustworthy(runs) {
 		return false
 	}
-	exe, err := os.Readlink(dir + "/exe")
+	exe, err := fs.link(p.id.PID, "exe")
 	if err != nil {
 		return false
 	}
@@ -151,7 +153,7 @@ func (e *exempt) really(fs FS, p *proc, path string) bool {
 		}
 	}
 	st, err := fs.Stat(p.id.PID)
-	return err == nil && sameStart(p.start, st.Start) // all that was the process that is meant
+	return err == nil && p.began(st.Start) // all that was the process that is meant
 }
 
 // Trustworthy reports whether a program is root's alone to write, and gives nobody who runs it another uid or gid.
@@ -201,6 +203,6 @@ func (fs FS) RootsOwn(pid int32) bool {
 	if err != nil {
 		return false
 	}
-	its, err := os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/ns/user")
+	its, err := fs.link(pid, "ns/user")
 	return err == nil && its == ours && fs.allRoot(pid)
 }

@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -23,7 +21,7 @@ func (fs FS) LiveUsage(pid int32) (*watch.Usage, Stat, error) {
 		User: int64(st.Utime) * nsPerTick, System: int64(st.Stime) * nsPerTick, Threads: int32(st.Threads),
 	}
 	u.CPU = u.User + u.System
-	if b, err := fs.read(pid, "io"); err == nil {
+	if b, err := fs.hold(pid, "io"); err == nil {
 		u.Groups |= watch.GroupIO
 		u.ReadBytes, u.WriteBytes = field(b, "read_bytes:"), field(b, "write_bytes:")-field(b, "cancelled_write_bytes:")
 		u.ReadChars, u.WriteChars = field(b, "rchar:"), field(b, "wchar:")
@@ -113,9 +111,9 @@ func (fs FS) Comm(pid int32) string {
 	return string(bytes.TrimSuffix(b, []byte("\n")))
 }
 
-// Exe reads which program a process runs. Empty when it has gone, or is a kernel thread.
+// Exe reads which program a process runs. Empty when it has gone, is a kernel thread, or cannot be looked at now.
 func (fs FS) Exe(pid int32) string {
-	s, err := os.Readlink(filepath.Join(string(fs), strconv.Itoa(int(pid)), "exe"))
+	s, err := fs.link(pid, "exe")
 	if err != nil {
 		return ""
 	}
@@ -124,7 +122,7 @@ func (fs FS) Exe(pid int32) string {
 
 // Wchan reads which function of the kernel a process sleeps in, /proc/PID/wchan. Empty when it does not.
 func (fs FS) Wchan(pid int32) string {
-	b, err := fs.read(pid, "wchan")
+	b, err := fs.hold(pid, "wchan")
 	if err != nil || string(b) == "0" {
 		return ""
 	}

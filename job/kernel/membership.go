@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/jobd-project/jobd/job"
@@ -24,7 +25,7 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 // confront notes whether a process is where it is against its witnesses: an audit session cannot be changed, and a cgroup that
 // somebody else made is left alone.
 func (c *Connector) confront(p *proc) {
-	heard, ok := hear(c.FS, c.Cgroups, p.id.PID, func(st Stat) bool { return sameStart(p.start, st.Start) })
+	heard, ok := hear(c.FS, c.Cgroups, p.id.PID, func(st Stat) bool { return p.began(st.Start) })
 	p.claim = c.bench.judge(heard)
 	if p.against = ok && p.claim != p.label; !p.against {
 		p.claim = 0
@@ -83,7 +84,7 @@ func (c *Connector) hasOrphan(p *proc) bool {
 // lives reports whether a process of the table is still there.
 func (c *Connector) lives(p *proc) bool {
 	st, err := c.FS.Stat(p.id.PID)
-	return err == nil && !st.Dead() && sameStart(p.start, st.Start)
+	return errors.Is(err, ErrBusy) || err == nil && !st.Dead() && p.began(st.Start)
 }
 
 // Forget drops everything that is kept for a label: its job has ended.

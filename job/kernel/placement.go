@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -87,7 +88,7 @@ func (c *Connector) strangersIn(session uint32, pid int32) bool {
 			return false
 		}
 		st, err := c.FS.Stat(other)
-		return err == nil && !st.Dead() // who has exited, and may not have been waited for, makes nothing any more
+		return errors.Is(err, ErrBusy) || err == nil && !st.Dead() // who has exited, and may not have been waited for, makes nothing any more
 	})
 }
 

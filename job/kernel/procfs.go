@@ -7,8 +7,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/look"
 )
 
 // FS is a mounted procfs. Each method names the file that it reads (proc(5)).
@@ -37,7 +40,8 @@ type Stat struct {
 	Start     uint64 // clock ticks since boot
 }
 
-// read reads a small file whole. A process that has gone is ErrGone, whichever way the kernel says it.
+// read reads a small file whole. A process that has gone is ErrGone, whichever way the kernel says it. For files that a process can
+// hold up there is hold.
 func (fs FS) read(pid int32, name string) ([]byte, error) {
 	b, err := os.ReadFile(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
@@ -46,13 +50,36 @@ func (fs FS) read(pid int32, name string) ([]byte, error) {
 	return b, err
 }
 
-// Stat reads /proc/PID/stat.
-func (fs FS) Stat(pid int32) (Stat, error) {
-	b, err := fs.read(pid, "stat")
-	if err != nil {
-		return Stat{}, err
+// ErrBusy is a process in the middle of an exec, of which not all can be read: it is there, and may stay like that for as long as
+// it wants to.
+var ErrBusy = look.ErrBusy
+
+// looks are the one state of this package: what waits in them is threads of the whole program, whoever asked.
+var looks = look.New(20 * time.Millisecond)
+
+// hold reads what a process can hold up: stat, io, wchan. It may give ErrBusy.
+func (fs FS) hold(pid int32, name string) ([]byte, error) {
+	return look.At(looks, pid, func() ([]byte, error) { return fs.read(pid, name) })
+}
+
+// link reads a link of a process, which it can hold up: exe, ns/user. It may give ErrBusy.
+func (fs FS) link(pid int32, name string) (string, error) {
+	return look.At(looks, pid, func() (string, error) { return os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name) })
+}
+
+// Stat reads /proc/PID/stat. It may give ErrBusy. While another thread than the first calls exec there is a moment in which a living
+// process reads as dead, and without threads (fs/exec.c, de_thread): so that is looked at again.
+func (fs FS) Stat(pid int32) (s Stat, err error) {
+	for range 3 {
+		b, err := fs.hold(pid, "stat")
+		if err != nil {
+			return Stat{}, err
+		}
+		if s, err = parseStat(b); err != nil || s.Threads > 0 {
+			return s, err
+		}
 	}
-	return parseStat(b)
+	return s, nil
 }
 
 // parseStat takes /proc/PID/stat apart. The name may hold spaces and brackets: the last bracket ends it.
@@ -80,6 +107,38 @@ func parseStat(b []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("cannot read stat: %w", err)
 	}
 	return s, nil
+}
+
+// Status reads of /proc/PID/status, which nobody can hold up, what it has of Stat: not the start, nor the times.
+func (fs FS) Status(pid int32) (Stat, error) {
+	b, err := fs.read(pid, "status")
+	if err != nil {
+		return Stat{}, err
+	}
+	return parseStatus(b), nil
+}
+
+func parseStatus(b []byte) (s Stat) {
+	for line := range bytes.Lines(b) {
+		key, value, _ := bytes.Cut(line, []byte(":"))
+		value = trimmed(value)
+		number, _ := strconv.ParseInt(string(value), 10, 32)
+		switch string(key) {
+		case "Name":
+			s.Comm = string(value)
+		case "State":
+			if len(value) > 0 {
+				s.State = value[0]
+			}
+		case "Tgid":
+			s.PID = int32(number)
+		case "PPid":
+			s.PPID = int32(number)
+		case "Threads":
+			s.Threads = int(number)
+		}
+	}
+	return s
 }
 
 // Dead reports a process whose last task has exited: a zombie, unless threads live on behind a first one that exited.
@@ -153,12 +212,11 @@ func (fs FS) CgroupOfAny(pid int32) (string, error) {
 		return fs.Cgroup(pid)
 	}
 	for _, tid := range tids {
-		st, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/stat")
+		st, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/status") // nobody holds it up
 		if err != nil {
 			continue
 		}
-		s, err := parseStat(st)
-		if err != nil || s.State == 'Z' || s.State == 'X' {
+		if s := parseStatus(st); s.State == 'Z' || s.State == 'X' {
 			continue
 		}
 		if b, err := fs.read(pid, "task/"+strconv.Itoa(int(tid))+"/cgroup"); err == nil {
@@ -202,7 +260,7 @@ func trimmed(b []byte) []byte { return bytes.TrimSpace(b) }
 func (fs FS) Ancestors(pid int32) []int32 {
 	var out []int32
 	for range 4096 {
-		s, err := fs.Stat(pid)
+		s, err := fs.Status(pid)
 		if err != nil || s.PPID == 0 {
 			break
 		}

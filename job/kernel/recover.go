@@ -18,7 +18,7 @@ type Found struct {
 // then; forks that wait in the queue inherit what is found here.
 func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	poes, entries := make(map[job.Known]job.JID), make(map[job.Known]job.JID)
-	out := make(map[job.Known]Label)
+	out := make(map[job.Known]job.JID)
 	for _, s := range open {
 		c.Testify(Label(s.JID), s.Placement, s.AuditSession)
 		poes[job.Known{PID: s.POE, Start: s.Placement.POEStart}] = s.JID
@@ -26,7 +26,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 			entries[e.Known] = s.JID
 		}
 		for _, k := range s.Placement.Detached {
-			out[k] = Label(s.JID)
+			out[k] = s.JID
 		}
 	}
 	list, err := c.scan()
@@ -36,12 +36,12 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	found := make(map[job.JID]Found)
 	for _, s := range list {
 		p := c.lin.of(s.PID)
-		if p == nil || !sameStart(p.start, s.Start) || s.PID == c.self {
+		if p == nil || !p.seenAs(&s) || s.PID == c.self {
 			continue
 		}
 		parent := c.lin.of(s.PPID)
-		known := job.Known{PID: s.PID, Start: s.Start}
-		if entries[known] == 0 && c.isOut(p, parent, out[known], poes[known] != 0) {
+		known := s.known(poes, entries, out)
+		if entries[known] == 0 && c.isOut(p, parent, Label(out[known]), poes[known] != 0) {
 			continue
 		}
 		label := Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any witness: that may be another's too
@@ -70,6 +70,21 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	}
 	c.findExempt()
 	return found, c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// known is a process as it is on file. Of one whose start cannot be read now the pid has to do: it would be a rare chance that it
+// is another's.
+func (s *seen) known(filed ...map[job.Known]job.JID) job.Known {
+	if s.vague {
+		for _, list := range filed {
+			for k := range list {
+				if k.PID == s.PID {
+					return k
+				}
+			}
+		}
+	}
+	return job.Known{PID: s.PID, Start: s.Start}
 }
 
 // isOut tells of a process that nobody put into a job since: it, or what it descends from, was taken out of the job of.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -68,7 +69,16 @@ func sameStart(bootNS int64, ticks uint64) bool {
 // seen is a process as a scan found it.
 type seen struct {
 	Stat
-	tids []int32 // only when it has several
+	tids  []int32 // only when it has several
+	vague bool    // it was in the middle of an exec: Start is not known
+}
+
+// age sorts by start, what is not known last.
+func (s *seen) age() uint64 {
+	if s.vague {
+		return math.MaxUint64
+	}
+	return s.Start
 }
 
 // scan reads every process in /proc, oldest first, so that a parent comes before its children. Those that exit meanwhile
@@ -84,6 +94,10 @@ func (c *Connector) scan() ([]seen, error) {
 	out := make([]seen, 0, len(pids))
 	for _, pid := range pids {
 		st, err := c.FS.Stat(pid)
+		vague := errors.Is(err, ErrBusy)
+		if vague {
+			st, err = c.FS.Status(pid)
+		}
 		if errors.Is(err, ErrGone) {
 			continue
 		}
@@ -100,9 +114,9 @@ func (c *Connector) scan() ([]seen, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot scan process %d: %w", pid, err)
 		}
-		out = append(out, seen{Stat: st, tids: tids})
+		out = append(out, seen{Stat: st, tids: tids, vague: vague})
 	}
-	slices.SortFunc(out, func(a, b seen) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.PID, b.PID)) })
+	slices.SortFunc(out, func(a, b seen) int { return cmp.Or(cmp.Compare(a.age(), b.age()), cmp.Compare(a.PID, b.PID)) })
 	return out, nil
 }
 
@@ -152,13 +166,24 @@ func (c *Connector) scanOlder() error {
 		return err
 	}
 	for _, s := range list {
-		if int64(s.Start)*nsPerTick <= c.clock.bootTime(from)+startSlack {
+		if s.vague || int64(s.Start)*nsPerTick <= c.clock.bootTime(from)+startSlack {
 			c.found(s)
 		}
 	}
 	c.scanned = readClocks().mono
 	c.replays, c.lost = true, true
 	return nil
+}
+
+// seenAs reports whether a process of the table can be the one that a scan found under its pid. Of one that was in the middle of an
+// exec when it was found first the start is not known before it is found again.
+func (p *proc) seenAs(s *seen) bool { return s.vague || p.began(s.Start) }
+
+func (p *proc) began(ticks uint64) bool {
+	if p.scanned && p.start == 0 {
+		p.start = int64(ticks) * nsPerTick
+	}
+	return sameStart(p.start, ticks)
 }
 
 // found adds a process that a scan found. Its fork event may still be in the queue.
@@ -194,7 +219,7 @@ func (c *Connector) resync(emit Emit) {
 	}
 	gone := c.missing(alive)
 	for i := range list { // before anybody is freed: a job whose other members have gone is not over
-		if p := c.lin.of(list[i].PID); p == nil || !sameStart(p.start, list[i].Start) {
+		if p := c.lin.of(list[i].PID); p == nil || !p.seenAs(&list[i]) {
 			c.welcome(list[i], emit)
 		}
 	}
@@ -212,7 +237,7 @@ func (c *Connector) missing(alive map[int32]*seen) (gone []*proc) {
 	}
 	for id, p := range c.lin.live.All() {
 		s := alive[id.PID]
-		if s == nil || !sameStart(p.start, s.Start) {
+		if s == nil || !p.seenAs(s) {
 			gone = append(gone, p)
 			continue
 		}

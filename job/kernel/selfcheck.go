@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Survey is what /proc and every process's witnesses said at one moment.
 type Survey struct {
@@ -31,7 +34,7 @@ func (c *Connector) Suspects(s Survey) []int32 {
 		pid := s.list[i].PID
 		there[pid] = true
 		p := c.lin.of(pid)
-		if p == nil || !sameStart(p.start, s.list[i].Start) || c.contradicts(p, s.heard[i]) || c.unlisted(p, s.list[i].PPID) != 0 {
+		if p == nil || !p.seenAs(&s.list[i]) || c.contradicts(p, s.heard[i]) || c.unlisted(p, s.list[i].PPID) != 0 {
 			out = append(out, pid)
 		}
 	}
@@ -57,7 +60,7 @@ func (c *Connector) Claimed(pid int32) Label {
 	if p == nil || pid == c.self {
 		return 0
 	}
-	heard, ok := hear(c.FS, c.Cgroups, pid, func(st Stat) bool { return !st.Dead() && sameStart(p.start, st.Start) })
+	heard, ok := hear(c.FS, c.Cgroups, pid, func(st Stat) bool { return !st.Dead() && p.began(st.Start) })
 	if !ok || !c.contradicts(p, heard) {
 		return 0
 	}
@@ -81,13 +84,15 @@ func (c *Connector) Differs(pid int32) string {
 	st, err := c.FS.Stat(pid)
 	alive := err == nil && !st.Dead()
 	switch {
+	case errors.Is(err, ErrBusy):
+		return "" // it is there, and nobody can say more
 	case p == nil && !alive:
 		return ""
 	case p == nil:
 		return fmt.Sprintf("process %d (%s) is alive and not on the books", pid, st.Comm)
 	case !alive:
 		return fmt.Sprintf("process %d is on the books and not alive", pid)
-	case !sameStart(p.start, st.Start):
+	case !p.began(st.Start):
 		return fmt.Sprintf("process %d is on the books with another start", pid)
 	}
 	heard, ok := hear(c.FS, c.Cgroups, pid, startedAt(st.Start))

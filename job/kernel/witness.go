@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -26,12 +27,15 @@ func hear(fs FS, cgroups *Cgroups, pid int32, meant func(Stat) bool) (t testimon
 	}
 	t.audit = fs.Session(pid)
 	st, err := fs.Stat(pid)
+	if errors.Is(err, ErrBusy) {
+		return t, true // whoever it is runs, and had no time to come to that pid: better than to let it keep silent for as long as it likes
+	}
 	if err != nil || !meant(st) {
-		return t, false
+		return testimony{}, false
 	}
 	if st.State == 'Z' && cgroups.Mount != "" { // its first thread's files are what they were when that exited
 		if t.cgroup, err = fs.CgroupOfAny(pid); err != nil {
-			return t, false
+			return testimony{}, false
 		}
 	}
 	return t, true

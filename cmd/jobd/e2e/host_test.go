@@ -88,7 +88,7 @@ func (h *host) start() {
 		h.cmd = h.holder.command(program, h.flags())
 	}
 	h.cmd.Stderr, h.cmd.Env = h.log, append(h.cmd.Env, h.env...)
-	must(h.t, h.cmd.Start())
+	must(h.t, h.launch())
 	h.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(h.cmd, h.exited)
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
@@ -108,6 +108,15 @@ func (h *host) start() {
 			h.t.Fatalf("jobd does not answer\n%s", h.log)
 		}
 	}
+}
+
+// launch starts it, and its holder's files stay as they are meanwhile.
+func (h *host) launch() error {
+	if h.holder != nil {
+		h.holder.mu.Lock()
+		defer h.holder.mu.Unlock()
+	}
+	return h.cmd.Start()
 }
 
 // stop ends jobd by a signal and gives its exit code, -1 when a signal killed it.

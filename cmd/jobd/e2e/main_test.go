@@ -15,7 +15,7 @@ import (
 const patience = 20 * time.Second
 
 // built is where the programs are that are built once for all tests; jobctl is empty where it could not be built.
-var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb, puppet, knock string }
+var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb, puppet, knock, stuck string }
 
 func TestMain(m *testing.M) {
 	if name, path, ok := strings.Cut(os.Getenv(abuserEnv), "\n"); ok {
@@ -80,7 +80,7 @@ func buildHelpers(dir string) error {
 	}{
 		{&built.login, "login", "-lpam"}, {&built.lab, "lab", "-pthread"}, {&built.threads, "threads", "-pthread"},
 		{&built.ways, "ways", "-pthread"}, {&built.bomb, "bomb", "-pthread"}, {&built.puppet, "puppet", "-pthread"},
-		{&built.knock, "knock", "-pthread"},
+		{&built.knock, "knock", "-pthread"}, {&built.stuck, "stuck", "-pthread"},
 	} {
 		*p.to = filepath.Join(dir, p.name)
 		errs = append(errs, cc(*p.to, helperFlags, "testdata/"+p.name+".c", p.lib))

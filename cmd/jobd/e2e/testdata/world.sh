@@ -25,7 +25,8 @@ mount -t tmpfs -o mode=755 world /var/log
 # /dev with a log socket of its own: syslog(3) goes to DIR/log.
 dev=$w/dev
 mount -t tmpfs -o mode=755 world "$dev"
-for n in null zero full random urandom tty ptmx; do
+for n in null zero full random urandom tty ptmx fuse; do
+	[ -e "/dev/$n" ] || continue
 	: >"$dev/$n"
 	mount --bind "/dev/$n" "$dev/$n"
 done
