@@ -47,6 +47,7 @@ type proc struct {
 	out     bool
 	kids    int32 // of one that is out: its children that are …
 	counted bool  // … of which this is one
+	roots   bool  // of one that is out: it was root's own when that was looked at
 	// doubtful: it was gone before anybody saw whether it was root's own or a member's that was made in the name of one.
 	doubtful bool
 	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
@@ -119,7 +120,9 @@ func (l *lineage) fork(parentPID, childPID int32, start, at int64) (child, paren
 	if parent != nil {
 		child.parent = parent.id
 		child.label = parent.labelAt(at)
-		child.descend(parent)
+		if at >= parent.since { // else it was forked before its parent was taken out
+			child.descend(parent)
+		}
 		child.against, child.claim = parent.against, parent.claim
 	}
 	return child, parent

@@ -45,6 +45,7 @@ func (c *Connector) Detach(id watch.ID, now int64) error {
 	}
 	old := p.label
 	p.setLabel(0, now)
+	p.roots = c.FS.RootsOwn(id.PID) // now: later it may have gone
 	p.out = true
 	c.markAncestors(id, old)
 	return c.sentinel.watch(c.lin.markedPIDs())

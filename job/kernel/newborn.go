@@ -12,7 +12,7 @@ import (
 // How long a child may take from the event of its fork to its cgroup, and how often it is looked at meanwhile. It takes a
 // microsecond, unless its maker loses the CPU just then.
 const (
-	bornMost = 10 * time.Millisecond
+	bornMost = 2 * time.Millisecond
 	bornLook = 50 * time.Microsecond
 )
 
@@ -30,7 +30,10 @@ func bornIn(fs FS, cgroups *Cgroups, pid int32) (string, error) {
 			return place, err
 		}
 		list, err := cgroups.Members("/")
-		if err != nil || slices.Contains(list, pid) {
+		if err != nil {
+			return "", err
+		}
+		if slices.Contains(list, pid) {
 			return place, nil
 		}
 		if time.Now().After(end) {

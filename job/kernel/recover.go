@@ -92,7 +92,7 @@ func (s *seen) known(filed ...map[job.Known]job.JID) job.Known {
 func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 	switch {
 	case of != 0:
-		p.out, p.prev = true, of
+		p.out, p.prev, p.roots = true, of, c.FS.RootsOwn(p.id.PID)
 		if parent != nil && parent.out {
 			p.counted = true
 			parent.kids++

@@ -201,7 +201,7 @@ func (k *court) shows(t *testing.T, pid, ppid int32, cgroup string, session *uin
 	}
 	dir := filepath.Join(string(k.c.FS), fmt.Sprint(pid))
 	stat := fmt.Sprintf("%d (x) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0", pid, ppid) + strings.Repeat(" 0", 30)
-	for name, content := range map[string]string{"stat": stat, "cgroup": cgroup + "\n", "sessionid": text} {
+	for name, content := range map[string]string{"stat": stat, "cgroup": cgroup + "\n", "sessionid": text, "schedstat": "1 1 1\n"} {
 		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)); err != nil {
 			t.Fatal(err)
 		}
@@ -263,6 +263,50 @@ func TestMadeInTheNameOfRoots(t *testing.T) {
 	}
 	if k.c.counts.Unwitnessed != 3 {
 		t.Errorf("%d unwitnessed", k.c.counts.Unwitnessed)
+	}
+}
+
+// TestWorkersOfRootsOutsideTheCgroup: where the job has a cgroup of its own, that says who is in it, whatever uid a worker of
+// root's has.
+func TestWorkersOfRootsOutsideTheCgroup(t *testing.T) {
+	k := newCourt(t)
+	k.login(20, 7, job.Placement{Cgroup: "/jobd/7", Own: true})
+	root := k.c.lin.of(5)
+	root.out, root.prev, root.roots = true, 7, true
+	k.runs(t, "self", 0)
+	k.runs(t, fmt.Sprint(k.next+1), 33)
+	if p, _ := k.fork(5, &testimony{cgroup: "/"}); p.label != 0 || !p.out {
+		t.Errorf("a worker: %+v", p)
+	}
+	if p, _ := k.fork(5, &testimony{cgroup: "/jobd/7"}); p.label != 7 || p.out {
+		t.Errorf("a member's: %+v", p)
+	}
+}
+
+// TestForkedBeforeTakenOut: what was forked before its parent was taken out is a member, whenever that is read.
+func TestForkedBeforeTakenOut(t *testing.T) {
+	k := newCourt(t)
+	k.login(10, 7, job.Placement{Cgroup: "/jobd/7"})
+	k.c.lin.of(20).setLabel(7, -1)
+	p := k.c.lin.of(10)
+	p.setLabel(0, 100) // forks are stamped 1
+	p.out = true
+	if child, _ := k.fork(10, &testimony{cgroup: "/jobd/7"}); child.label != 7 || child.out {
+		t.Errorf("%+v", child)
+	}
+}
+
+// TestMadeInTheNameOfOneThatHasGone: root's own process may be reaped before the queue is read.
+func TestMadeInTheNameOfOneThatHasGone(t *testing.T) {
+	k := newCourt(t)
+	k.login(20, 7, job.Placement{Cgroup: "/jobd/7"})
+	root := k.c.lin.of(5) // nothing of it is in /proc
+	root.out, root.prev, root.roots = true, 7, true
+	k.runs(t, "self", 0)
+	k.runs(t, fmt.Sprint(k.next+1), 1000)
+	k.shows(t, k.next+1, 1, "/", nil)
+	if p, _ := k.fork(5, &testimony{cgroup: "/"}); p.label != 7 || p.out {
+		t.Errorf("%+v", p)
 	}
 }
 

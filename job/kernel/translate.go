@@ -177,7 +177,8 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 		c.Log.Debug("ambiguous fork", "pid", child.id.PID, "named", parent.id.PID, "inherits", child.label, "asked", ok,
 			"cgroup", heard.cgroup, "verdict", label, "sure", sure)
 	}
-	if label == 0 && c.disguised(child, parent) {
+	told := ok && c.bench.encloses(child.prev) // who is of that job is in its cgroup, and this one is not
+	if label == 0 && !told && c.disguised(child, parent) {
 		if creator, done := c.unmask(child, at); done {
 			return creator, creator != watch.ID{}
 		}
@@ -210,13 +211,14 @@ func (c *Connector) disguised(child, parent *proc) bool {
 		return false
 	}
 	maker := c.lin.creator(child, child.prev)
-	return maker != nil && (parent.doubtful || maker.parent == parent.id && c.FS.RootsOwn(parent.id.PID))
+	return maker != nil && (parent.doubtful || maker.parent == parent.id && (parent.roots || c.FS.RootsOwn(parent.id.PID)))
 }
 
 // unmask looks whose a disguised child is: it is not root's, as whoever made it is not, unless it is root's own. Of one that is gone
 // nobody can say, and its children are looked at in turn. done is false for root's own.
 func (c *Connector) unmask(child *proc, at int64) (creator watch.ID, done bool) {
 	if c.FS.RootsOwn(child.id.PID) {
+		child.roots = true
 		return watch.ID{}, false
 	}
 	if st, err := c.FS.Stat(child.id.PID); err != nil || !bornAt(at, c.clock)(st) {

@@ -147,6 +147,13 @@ func without(labels []Label, label Label) []Label {
 	return out
 }
 
+// encloses reports whether a label's processes are all in a cgroup that jobd made for them alone.
+func (b *bench) encloses(label Label) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.places[label].Own
+}
+
 // judge says whose a process is by its testimony: a label, or 0 for nobody's that is known here. The cgroup goes before
 // the audit session: a user cannot leave the one without root, and the other may be set anew by whoever has
 // CAP_AUDIT_CONTROL.

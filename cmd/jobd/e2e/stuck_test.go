@@ -18,7 +18,7 @@ import (
 // restart of jobd. It is a member all the while, and can be killed.
 func TestStuckInExec(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		lacking(t, "/dev/fuse")
+		t.Skip("there is no /dev/fuse here, and nothing else known that holds up an exec")
 	}
 	const many = 20
 	for _, witness := range restartStacks {
