@@ -124,6 +124,7 @@ func startHelper(t *testing.T, spec helperSpec, prepare func(*exec.Cmd)) *helper
 			t.Fatal(err)
 		}
 		h.out = bufio.NewReader(out)
+		context.AfterFunc(ctx, func() { out.Close() }) // the command may hold it open when the helper has been killed
 		cmd.Stderr = cmd.Stdout
 	}
 	if err := cmd.Start(); err != nil {
