@@ -46,6 +46,9 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		}
 		label := Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any witness: that may be another's too
 		if label == 0 {
+			label = p.label // an impostor's
+		}
+		if label == 0 {
 			label = c.whose(s)
 		}
 		if label == 0 {
@@ -99,6 +102,7 @@ func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 		}
 	case !poe && parent != nil && parent.out && !c.held(p):
 		p.descend(parent)
+		_, _ = c.impostor(p, parent, true, func(st Stat) bool { return p.began(st.Start) })
 	}
 	return p.out
 }

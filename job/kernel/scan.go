@@ -257,10 +257,11 @@ func (c *Connector) welcome(s seen, emit Emit) {
 		known = parent.label
 		if !ok || !c.holds(heard) {
 			p.descend(parent)
+			e.Parent, _ = c.impostor(p, parent, ok, startedAt(s.Start))
 		}
 	}
 	switch label := c.bench.verdict(heard, known); {
-	case p.out:
+	case p.out || p.label != 0:
 	case ok && label != 0:
 		p.label = label
 		if creator := c.lin.creator(p, label); creator != nil {

@@ -266,6 +266,29 @@ func TestMadeInTheNameOfRoots(t *testing.T) {
 	}
 }
 
+// TestFoundInTheNameOfRoots: the same for those whose forks were lost, or were before jobd.
+func TestFoundInTheNameOfRoots(t *testing.T) {
+	for uid, want := range map[int]Label{0: 0, 1000: 7} {
+		k := newCourt(t)
+		k.login(20, 7, job.Placement{Cgroup: "/jobd/7"})
+		root := k.c.lin.of(5)
+		root.out, root.prev, root.roots = true, 7, true
+		k.runs(t, "self", 0)
+		for _, pid := range []int32{50, 51} {
+			k.runs(t, fmt.Sprint(pid), uid)
+			k.shows(t, pid, 5, "/", nil)
+		}
+		k.c.welcome(seen{Stat: Stat{PID: 50, PPID: 5}}, ignore)
+		if p := k.c.lin.of(50); p.label != want || p.out != (want == 0) {
+			t.Errorf("uid %d, after a loss: %+v", uid, p)
+		}
+		p := k.c.found(seen{Stat: Stat{PID: 51, PPID: 5}})
+		if out := k.c.isOut(p, root, 0, false); p.label != want || out != (want == 0) {
+			t.Errorf("uid %d, after a restart: %+v", uid, p)
+		}
+	}
+}
+
 // TestWorkersOfRootsOutsideTheCgroup: where the job has a cgroup of its own, that says who is in it, whatever uid a worker of
 // root's has.
 func TestWorkersOfRootsOutsideTheCgroup(t *testing.T) {

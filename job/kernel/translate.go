@@ -177,9 +177,8 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 		c.Log.Debug("ambiguous fork", "pid", child.id.PID, "named", parent.id.PID, "inherits", child.label, "asked", ok,
 			"cgroup", heard.cgroup, "verdict", label, "sure", sure)
 	}
-	told := ok && c.bench.encloses(child.prev) // who is of that job is in its cgroup, and this one is not
-	if label == 0 && !told && c.disguised(child, parent) {
-		if creator, done := c.unmask(child, at); done {
+	if label == 0 {
+		if creator, done := c.impostor(child, parent, ok, bornAt(at, c.clock)); done {
 			return creator, creator != watch.ID{}
 		}
 	}
@@ -202,32 +201,6 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	}
 	child.label, child.undecided = 0, true
 	return watch.ID{}, false
-}
-
-// disguised reports whether a child may have been made in the name of root's own process, which was taken out of a job, by a child
-// of that one which is still in there.
-func (c *Connector) disguised(child, parent *proc) bool {
-	if !child.out || child.prev == 0 || !parent.out {
-		return false
-	}
-	maker := c.lin.creator(child, child.prev)
-	return maker != nil && (parent.doubtful || maker.parent == parent.id && (parent.roots || c.FS.RootsOwn(parent.id.PID)))
-}
-
-// unmask looks whose a disguised child is: it is not root's, as whoever made it is not, unless it is root's own. Of one that is gone
-// nobody can say, and its children are looked at in turn. done is false for root's own.
-func (c *Connector) unmask(child *proc, at int64) (creator watch.ID, done bool) {
-	if c.FS.RootsOwn(child.id.PID) {
-		child.roots = true
-		return watch.ID{}, false
-	}
-	if st, err := c.FS.Stat(child.id.PID); err != nil || !bornAt(at, c.clock)(st) {
-		c.counts.Unwitnessed++
-		child.doubtful, child.undecided = true, true
-		return watch.ID{}, true
-	}
-	child.label, child.out = child.prev, false
-	return c.lin.creator(child, child.label).id, true
 }
 
 // refuse kills a child that a subscriber does not want to live. It has run already: a refusal by callback is late.
