@@ -16,7 +16,7 @@ import (
 // before, else the place is only noted. It is done before the login is answered, so that whatever is forked afterwards
 // carries the mark.
 func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
-	st, err := c.FS.Stat(pid)
+	st, err := c.FS.statAnyway(pid)
 	if err != nil {
 		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
 	}
@@ -41,7 +41,7 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 // speaks for, as with su in a session that is older than jobd. Everything in there would be taken for the job's.
 func (c *Connector) OwnSession(pid int32) *uint32 {
 	session := c.FS.Session(pid)
-	st, err := c.FS.Stat(pid)
+	st, err := c.FS.Status(pid)
 	if session == nil || err != nil {
 		return session
 	}

@@ -55,7 +55,9 @@ func (fs FS) read(pid int32, name string) ([]byte, error) {
 var ErrBusy = look.ErrBusy
 
 // looks are the one state of this package: what waits in them is threads of the whole program, whoever asked.
-var looks = look.New(20 * time.Millisecond)
+var looks = look.New(holdMost)
+
+const holdMost = 20 * time.Millisecond
 
 // hold reads what a process can hold up: stat, io, wchan. It may give ErrBusy.
 func (fs FS) hold(pid int32, name string) ([]byte, error) {
@@ -80,6 +82,15 @@ func (fs FS) Stat(pid int32) (s Stat, err error) {
 		}
 	}
 	return s, nil
+}
+
+// statAnyway is Stat for whom it is worth waiting ten times as long: on a host without a CPU to spare any look may take its time.
+func (fs FS) statAnyway(pid int32) (st Stat, err error) {
+	for end := time.Now().Add(10 * holdMost); ; time.Sleep(holdMost / 10) {
+		if st, err = fs.Stat(pid); !errors.Is(err, ErrBusy) || time.Now().After(end) {
+			return st, err
+		}
+	}
 }
 
 // parseStat takes /proc/PID/stat apart. The name may hold spaces and brackets: the last bracket ends it.

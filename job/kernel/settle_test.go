@@ -201,7 +201,9 @@ func (k *court) shows(t *testing.T, pid, ppid int32, cgroup string, session *uin
 	}
 	dir := filepath.Join(string(k.c.FS), fmt.Sprint(pid))
 	stat := fmt.Sprintf("%d (x) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0", pid, ppid) + strings.Repeat(" 0", 30)
-	for name, content := range map[string]string{"stat": stat, "cgroup": cgroup + "\n", "sessionid": text, "schedstat": "1 1 1\n"} {
+	status, _ := os.ReadFile(filepath.Join(dir, "status")) // from runs
+	uids := string(status) + fmt.Sprintf("PPid:\t%d\n", ppid)
+	for name, content := range map[string]string{"status": uids, "stat": stat, "cgroup": cgroup + "\n", "sessionid": text, "schedstat": "1 1 1\n"} {
 		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644)); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ package look
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,7 +53,9 @@ func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 		return none, ErrBusy
 	}
 	done, late := make(chan seen, 1), false
+	var began atomic.Bool
 	go func() {
+		began.Store(true)
 		it, err := look()
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -63,10 +66,15 @@ func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 	}()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case s := <-done:
-		return s.it, s.err
-	case <-timer.C:
+	for waiting := true; waiting; {
+		select {
+		case s := <-done:
+			return s.it, s.err
+		case <-timer.C:
+			if waiting = !began.Load(); waiting { // there was no CPU for it: that is nobody's doing
+				timer.Reset(wait)
+			}
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
