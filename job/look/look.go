@@ -7,10 +7,16 @@
 package look
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrBusy is a process that cannot be looked at now. It is there.
@@ -30,6 +36,7 @@ const (
 // Looks are what may be looked at in one place of a program. Any goroutine may use them.
 type Looks struct {
 	most time.Duration
+	held func(tid int64) bool // but in tests that of this name
 
 	mu    sync.Mutex
 	stuck map[int32]int // processes, and how many looks at them took too long and have not ended
@@ -38,9 +45,11 @@ type Looks struct {
 }
 
 // New gives looks that take no longer than most.
-func New(most time.Duration) *Looks { return &Looks{most: most, stuck: make(map[int32]int)} }
+func New(most time.Duration) *Looks {
+	return &Looks{most: most, held: held, stuck: make(map[int32]int)}
+}
 
-// At looks at a process. ErrBusy: it took too long, or a look at this process that did has not ended yet, or too many have not.
+// At looks at a process. ErrBusy: it takes too long, and not for want of a CPU, or a look at this process that did has not ended yet, or too many have not.
 // What look writes to has to be its own: it may go on behind the caller's back.
 func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 	type seen struct {
@@ -53,9 +62,11 @@ func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 		return none, ErrBusy
 	}
 	done, late := make(chan seen, 1), false
-	var began atomic.Bool
+	var tid atomic.Int64
 	go func() {
-		began.Store(true)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		tid.Store(int64(unix.Gettid()))
 		it, err := look()
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -71,7 +82,7 @@ func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 		case s := <-done:
 			return s.it, s.err
 		case <-timer.C:
-			if waiting = !began.Load(); waiting { // there was no CPU for it: that is nobody's doing
+			if waiting = !l.held(tid.Load()); waiting {
 				timer.Reset(wait)
 			}
 		}
@@ -87,6 +98,16 @@ func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 		l.vain += wait
 		return none, ErrBusy
 	}
+}
+
+// held reports whether a thread waits in the kernel where nothing interrupts it (D, proc_pid_status(5)). One that has had no CPU yet is
+// held by nobody.
+func held(tid int64) bool {
+	if tid == 0 {
+		return false
+	}
+	b, err := os.ReadFile("/proc/self/task/" + strconv.FormatInt(tid, 10) + "/status")
+	return err != nil || bytes.Contains(b, []byte("\nState:\tD"))
 }
 
 func (l *Looks) ended(pid int32) {

@@ -8,8 +8,28 @@ import (
 	"time"
 )
 
-func TestAt(t *testing.T) {
+// hurried takes every look that takes too long for one that is held up.
+func hurried(most time.Duration) *Looks {
+	l := New(most)
+	l.held = func(int64) bool { return true }
+	return l
+}
+
+// TestHeld: who waits for anything else, or has no CPU, is not held up.
+func TestHeld(t *testing.T) {
 	l := New(time.Millisecond)
+	n, err := At(l, 7, func() (int, error) {
+		for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end); { // busy, not held up
+		}
+		return 5, nil
+	})
+	if n != 5 || err != nil || l.Stuck() != 0 {
+		t.Errorf("%d, %v, %d stuck", n, err, l.Stuck())
+	}
+}
+
+func TestAt(t *testing.T) {
+	l := hurried(time.Millisecond)
 	if n, err := At(l, 7, func() (int, error) { return 5, nil }); n != 5 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -39,7 +59,7 @@ func TestAt(t *testing.T) {
 
 // TestMany: nobody is left over, whoever comes first.
 func TestMany(t *testing.T) {
-	l := New(time.Microsecond)
+	l := hurried(time.Microsecond)
 	var all sync.WaitGroup
 	for pid := range int32(200) {
 		all.Go(func() {
@@ -56,7 +76,7 @@ func TestMany(t *testing.T) {
 
 // TestInVain: many that cannot be looked at do not keep anybody waiting for long.
 func TestInVain(t *testing.T) {
-	l := New(vainMost / 2)
+	l := hurried(vainMost / 2)
 	free := make(chan struct{})
 	defer close(free)
 	for pid := range int32(50) {
@@ -75,7 +95,7 @@ func TestInVain(t *testing.T) {
 }
 
 func TestTooMany(t *testing.T) {
-	l := New(0)
+	l := hurried(0)
 	free := make(chan struct{})
 	defer close(free)
 	for pid := range int32(stuckMost) {
