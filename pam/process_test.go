@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ import (
 
 func TestSignalsArePassedOn(t *testing.T) {
 	for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGQUIT, unix.SIGINT, unix.SIGTERM} {
+		signal.Notify(make(chan os.Signal, 1), sig) // the test may run under nohup, and what it ignores its children would ignore
+		defer signal.Reset(sig)
 		h := startHelper(t, listener(t), asIs)
 		h.line() // ready
 		h.signal(sig)
