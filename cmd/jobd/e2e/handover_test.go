@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -128,9 +129,12 @@ func TestKilledWithHeldSockets(t *testing.T) {
 	in := h.ended(l.jid)
 	records, err := h.client.Procs(h.soon(), control.Request{Job: ref(l.jid)})
 	must(t, err)
-	t.Logf("%d of %d processes counted, %d records", in.TotalProcesses, each+3, len(records))
+	t.Logf("%d of %d processes counted, %d records, since %v", in.TotalProcesses, each+3, len(records), in.Started)
 	if !in.Estimated || in.TotalProcesses > each+3 || in.TotalProcesses < each/2 || len(records) > in.TotalProcesses {
 		t.Errorf("the job is %+v, %d records", in, len(records))
+	}
+	if age := time.Since(in.Started); age < 0 || age > 10*patience {
+		t.Errorf("the job began %v ago", age)
 	}
 	h.checkBooks()
 }
