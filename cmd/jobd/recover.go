@@ -15,7 +15,7 @@ import (
 // recover takes up the jobs that were open when jobd last ran, by what is on file. Jobs of another boot are closed; of the
 // others the members are found again.
 func (d *jobd) recover(open []job.Saved) error {
-	d.syncClock() // by which the jobs' own times are taken up
+	d.syncClock()        // by which the jobs' own times are taken up
 	queued := d.queued() // what is in there is from before, and about these jobs: they have to be there first
 	if !queued {
 		if err := d.drain(); err != nil { // what queued during the first scan
