@@ -9,7 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../../.." && pwd)
 cache=${JOBD_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/jobd-vm}
 bin=${JOBD_VM_BIN:-$top/bin}
-limit=${JOBD_VM_TIMEOUT:-300}
+limit=${JOBD_VM_TIMEOUT:-480}
 host_only=${JOBD_VM_HOST_ONLY:-}
 shell=${JOBD_VM_SHELL:-}
 
