@@ -168,13 +168,8 @@ func (fs FS) allRoot(pid int32) bool {
 	if err != nil {
 		return false
 	}
-	for line := range bytes.Lines(b) {
-		if rest, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
-			f := bytes.Fields(rest)
-			return len(f) == 4 && string(bytes.Join(f, nil)) == "0000"
-		}
-	}
-	return false
+	f := line(b, "Uid:")
+	return len(f) == 4 && string(bytes.Join(f, nil)) == "0000"
 }
 
 // ForkedSince gives the living processes below one that were forked since a moment, CLOCK_MONOTONIC ns; 0: all below it. What

@@ -87,19 +87,22 @@ func (fs FS) Runtime(pid int32) (ns int64, ok bool) {
 
 // field finds the first number after a name at the beginning of a line; 0 when there is none.
 func field(b []byte, name string) int64 {
-	for line := range bytes.Lines(b) {
-		rest, ok := bytes.CutPrefix(line, []byte(name))
-		if !ok {
-			continue
-		}
-		f := bytes.Fields(rest)
-		if len(f) == 0 {
-			return 0
-		}
-		v, _ := strconv.ParseInt(string(f[0]), 10, 64)
-		return v
+	f := line(b, name)
+	if len(f) == 0 {
+		return 0
 	}
-	return 0
+	v, _ := strconv.ParseInt(string(f[0]), 10, 64)
+	return v
+}
+
+// line gives the words behind a name at the beginning of a line.
+func line(b []byte, name string) [][]byte {
+	for l := range bytes.Lines(b) {
+		if rest, ok := bytes.CutPrefix(l, []byte(name)); ok {
+			return bytes.Fields(rest)
+		}
+	}
+	return nil
 }
 
 // Comm reads a process's name, 15 bytes that it may have chosen itself.

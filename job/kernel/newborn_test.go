@@ -56,8 +56,8 @@ func TestIntegrationNewborn(t *testing.T) {
 	for end := time.Now().Add(time.Minute); all.Load() < forks && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	t.Logf("of %d children %d were heard, %d of them read as the root's, and %d were taken for that", all.Load(), heard.Load(), raw.Load(), wrong.Load())
-	if wrong.Load() > 0 || heard.Load() == 0 {
-		t.Errorf("%d of %d were not found where they are", wrong.Load(), heard.Load())
+	if wrong.Load() > 0 || heard.Load() == 0 || all.Load() < forks {
+		t.Errorf("%d of %d were not found where they are, %d of %d were told of", wrong.Load(), heard.Load(), all.Load(), forks)
 	}
 }
 

@@ -120,7 +120,7 @@ func parseStat(b []byte) (Stat, error) {
 	return s, nil
 }
 
-// Status reads of /proc/PID/status, which nobody can hold up, what it has of Stat: not the start, nor the times.
+// Status reads of /proc/PID/status, which nobody can hold up, what it has of Stat: not the name, the start, nor the times.
 func (fs FS) Status(pid int32) (Stat, error) {
 	b, err := fs.read(pid, "status")
 	if err != nil {
@@ -129,25 +129,10 @@ func (fs FS) Status(pid int32) (Stat, error) {
 	return parseStatus(b), nil
 }
 
-func parseStatus(b []byte) (s Stat) {
-	for line := range bytes.Lines(b) {
-		key, value, _ := bytes.Cut(line, []byte(":"))
-		value = trimmed(value)
-		number, _ := strconv.ParseInt(string(value), 10, 32)
-		switch string(key) {
-		case "Name":
-			s.Comm = string(value)
-		case "State":
-			if len(value) > 0 {
-				s.State = value[0]
-			}
-		case "Tgid":
-			s.PID = int32(number)
-		case "PPid":
-			s.PPID = int32(number)
-		case "Threads":
-			s.Threads = int(number)
-		}
+func parseStatus(b []byte) Stat {
+	s := Stat{PID: int32(field(b, "Tgid:")), PPID: int32(field(b, "PPid:")), Threads: int(field(b, "Threads:"))}
+	if f := line(b, "State:"); len(f) > 0 {
+		s.State = f[0][0]
 	}
 	return s
 }

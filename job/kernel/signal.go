@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -79,14 +78,7 @@ func (fs FS) MaySignal(uid uint32, pid int32) bool {
 	if err != nil {
 		return false
 	}
-	for line := range bytes.Lines(b) {
-		rest, ok := bytes.CutPrefix(line, []byte("Uid:"))
-		if !ok {
-			continue
-		}
-		f := bytes.Fields(rest) // real, effective, saved, file system
-		want := strconv.FormatUint(uint64(uid), 10)
-		return len(f) >= 3 && (string(f[0]) == want || string(f[2]) == want)
-	}
-	return false
+	f := line(b, "Uid:") // real, effective, saved, file system
+	want := strconv.FormatUint(uint64(uid), 10)
+	return len(f) >= 3 && (string(f[0]) == want || string(f[2]) == want)
 }

@@ -49,8 +49,8 @@ func New(most time.Duration) *Looks {
 	return &Looks{most: most, held: held, stuck: make(map[int32]int)}
 }
 
-// At looks at a process. ErrBusy: it takes too long, and not for want of a CPU, or a look at this process that did has not ended yet, or too many have not.
-// What look writes to has to be its own: it may go on behind the caller's back.
+// At looks at a process. ErrBusy: it takes too long, and not for want of a CPU; or a look at this process that did has not ended
+// yet; or too many have not. What look writes to has to be its own: it may go on behind the caller's back.
 func At[T any](l *Looks, pid int32, look func() (T, error)) (T, error) {
 	type seen struct {
 		it  T
@@ -132,11 +132,4 @@ func (l *Looks) may(pid int32) (wait time.Duration, ok bool) {
 		l.since = time.Now()
 	}
 	return wait, l.stuck[pid] == 0 && len(l.stuck) < stuckMost
-}
-
-// Stuck counts the processes at which somebody is still looking.
-func (l *Looks) Stuck() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.stuck)
 }

@@ -23,8 +23,8 @@ func TestHeld(t *testing.T) {
 		}
 		return 5, nil
 	})
-	if n != 5 || err != nil || l.Stuck() != 0 {
-		t.Errorf("%d, %v, %d stuck", n, err, l.Stuck())
+	if n != 5 || err != nil || l.looking() != 0 {
+		t.Errorf("%d, %v, %d stuck", n, err, l.looking())
 	}
 }
 
@@ -39,8 +39,8 @@ func TestAt(t *testing.T) {
 	}
 	free := make(chan struct{})
 	never := func() (int, error) { <-free; return 1, nil }
-	if _, err := At(l, 7, never); err != ErrBusy || l.Stuck() != 1 {
-		t.Errorf("%v, %d stuck", err, l.Stuck())
+	if _, err := At(l, 7, never); err != ErrBusy || l.looking() != 1 {
+		t.Errorf("%v, %d stuck", err, l.looking())
 	}
 	if _, err := At(l, 7, func() (int, error) { t.Error("looked at it again"); return 0, nil }); err != ErrBusy {
 		t.Error(err)
@@ -49,7 +49,7 @@ func TestAt(t *testing.T) {
 		t.Errorf("another one: %d, %v", n, err)
 	}
 	close(free)
-	for l.Stuck() > 0 {
+	for l.looking() > 0 {
 		runtime.Gosched()
 	}
 	if n, err := At(New(time.Minute), 7, never); n != 1 || err != nil {
@@ -69,7 +69,7 @@ func TestMany(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for l.Stuck() > 0 {
+	for l.looking() > 0 {
 		runtime.Gosched()
 	}
 }
@@ -82,8 +82,8 @@ func TestInVain(t *testing.T) {
 	for pid := range int32(50) {
 		_, _ = At(l, pid, func() (int, error) { <-free; return 0, nil })
 	}
-	if most := vainMost + 50*hasty; l.vain > most || l.Stuck() != 50 {
-		t.Errorf("waited for %v, %d stuck", l.vain, l.Stuck())
+	if most := vainMost + 50*hasty; l.vain > most || l.looking() != 50 {
+		t.Errorf("waited for %v, %d stuck", l.vain, l.looking())
 	}
 	if wait, _ := l.may(100); wait != hasty {
 		t.Errorf("would wait for %v", wait)
@@ -111,4 +111,11 @@ func BenchmarkAt(b *testing.B) {
 	for b.Loop() {
 		_, _ = At(l, 7, func() (int, error) { return 0, nil })
 	}
+}
+
+// looking counts the processes at which somebody is still looking.
+func (l *Looks) looking() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.stuck)
 }

@@ -94,12 +94,20 @@ func (l *listener) ask(t *testing.T, cmd byte, attr uint16, value []byte, wanted
 
 func (l *listener) run(stop <-chan struct{}) {
 	defer close(l.done)
+	receive(l.fd, stop, l.take, nil)
+}
+
+// receive hands on what comes in on a socket with a timeout, until it is told to stop or the socket fails. lost is told that something
+// did not fit; where it is nil that is a failure.
+func receive(fd int, stop <-chan struct{}, take func([]byte), lost func()) {
 	buf := make([]byte, 16<<10)
 	for {
-		n, _, err := unix.Recvfrom(l.fd, buf, 0)
+		n, _, err := unix.Recvfrom(fd, buf, 0)
 		switch {
 		case err == nil:
-			l.take(buf[:n])
+			take(buf[:n])
+		case errors.Is(err, unix.ENOBUFS) && lost != nil:
+			lost()
 		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
 			return
 		}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/binary"
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -50,23 +49,7 @@ func hearExits(t *testing.T) *exits {
 
 func (x *exits) run(stop <-chan struct{}) {
 	defer close(x.done)
-	buf := make([]byte, 4<<10)
-	for {
-		n, _, err := unix.Recvfrom(x.fd, buf, 0)
-		switch {
-		case err == nil:
-			x.take(buf[:n])
-		case errors.Is(err, unix.ENOBUFS):
-			x.lose()
-		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
-			return
-		}
-		select {
-		case <-stop:
-			return
-		default:
-		}
-	}
+	receive(x.fd, stop, x.take, x.lose)
 }
 
 // take reads one event: netlink 16, connector 20, then struct proc_event, whose data are at 16. A pid that is used again lives.
