@@ -24,22 +24,22 @@ and jobd-db(8) explain its verbs. For root.`,
 			if len(args) == 0 {
 				return badUsage(cmd, "VERB is missing: stats, check, compact, backup, export, repair or forget")
 			}
-			return a.handOver(args)
+			return a.handOver("look after the books", "db", args)
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows VERB is jobd's
 	return cmd
 }
 
-// handOver becomes jobd db. It returns where there is none.
-func (a *app) handOver(args []string) error {
+// handOver becomes jobd db or jobd engine. It returns where there is none.
+func (a *app) handOver(do, what string, args []string) error {
 	path, err := findJobd()
 	if err != nil {
-		return cannot("look after the books", err)
+		return cannot(do, err)
 	}
-	argv := append([]string{"jobd", "db", args[0]}, a.handedOver(args[0])...)
+	argv := append([]string{"jobd", what, args[0]}, a.handedOver(args[0])...)
 	err = unix.Exec(path, append(argv, args[1:]...), os.Environ())
-	return cannot("look after the books", fmt.Errorf("%s does not run: %w", path, err))
+	return cannot(do, fmt.Errorf("%s does not run: %w", path, err))
 }
 
 // handedOver is what was said to jobctl, before what was said to the verb, so that the latter has the last word.

@@ -45,6 +45,7 @@ type settings struct {
 	KillGrace  time.Duration `toml:"kill_grace"` // between TERM and KILL
 	Debug      bool          `toml:"debug"`
 
+	Label   labelSettings  `toml:"label"`
 	Exempt  exemptSettings `toml:"exempt"`
 	Linger  lingerSettings `toml:"linger"`
 	Record  recordSettings `toml:"record"`
@@ -68,6 +69,7 @@ type keepSettings struct {
 func defaultSettings() settings {
 	return settings{
 		Visibility: "own", KillGrace: 10 * time.Second,
+		Label:  labelSettings{Use: labelAuto},
 		Exempt: exemptSettings{Programs: defaultExempt()},
 		Record: recordSettings{Exec: kernel.ExecExe, Groups: slices.Sorted(maps.Keys(groups))},
 		Keep:   keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
@@ -146,7 +148,7 @@ func parseConfig(args []string, out io.Writer) (*config, error) {
 	c := &config{settings: defaultSettings()}
 	fs := flag.NewFlagSet("jobd", flag.ContinueOnError)
 	fs.SetOutput(out)
-	fs.StringVar(&c.RunDir, "run-dir", "/run/jobd", "`directory` of the sockets and the journal")
+	fs.StringVar(&c.RunDir, "run-dir", hostRunDir, "`directory` of the sockets and the journal")
 	fs.StringVar(&c.StateDir, "state-dir", "/var/lib/jobd", "`directory` of the books")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:9853", "`address` for Prometheus; empty: none")
 	fs.StringVar(&c.Engine, "engine", "auto", "auto, connector or bpf")
@@ -198,7 +200,7 @@ func (c *config) check() error {
 	if c.KillGrace <= 0 {
 		return errors.New("kill_grace has to be longer than 0s")
 	}
-	for _, check := range []func() error{c.Exempt.check, c.Linger.check, c.Record.check, c.Keep.check, c.Billing.Check} {
+	for _, check := range []func() error{c.Label.check, c.Exempt.check, c.Linger.check, c.Record.check, c.Keep.check, c.Billing.Check} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/kernel"
+	"github.com/jobd-project/jobd/job/label"
 	"github.com/jobd-project/jobd/job/pnotify"
 	"github.com/jobd-project/jobd/job/watch"
 	"github.com/jobd-project/jobd/metrics"
@@ -40,6 +41,9 @@ type jobd struct {
 	store   *store.Store
 	journal *store.Journal
 	cgroups *kernel.Cgroups
+
+	labels    *label.Labels // nil: the kernel keeps none
+	labelsWhy error
 
 	// The model. Only the loop touches what follows.
 	engine *kernel.Connector
@@ -117,6 +121,8 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if err := makeDir(d.cfg.StateDir, 0o750); err != nil {
 		return err
 	}
+	d.openLabels()
+	defer d.closeLabels()
 	d.confine() // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
 	if err := d.open(); err != nil {
 		return err
@@ -208,6 +214,7 @@ func (d *jobd) open() (err error) {
 func (d *jobd) openEngine(options ...kernel.Option) (err error) {
 	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()),
 		kernel.ExemptPrograms(d.cfg.Exempt.paths()))
+	options = append(options, d.labelOptions()...)
 	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log, options...); err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ var mayImport = map[string][]string{
 	"job/pnotify": {"job/watch"},
 	"job":         {"job/watch", "job/pnotify"},
 	"job/look":    {},
-	"job/kernel":  {"job", "job/look", "job/watch"},
+	"job/label":   {},
+	"job/kernel":  {"job", "job/label", "job/look", "job/watch"},
 	"job/report":  {"job", "job/watch"},
 	"job/control": {"job", "job/look", "job/watch", "job/report"},
 	"store":       {"job", "job/watch"},
@@ -29,12 +30,13 @@ var mayImport = map[string][]string{
 	"cmd/jobctl":  {"job", "job/control", "job/report", "pam"},
 
 	"cmd/jobd/confine": {},
-	"cmd/jobd":         {"cmd/jobd/confine", "job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/control", "store", "metrics"},
+	"cmd/jobd":         {"cmd/jobd/confine", "job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/label", "job/control", "store", "metrics"},
 }
 
 // only names the packages from outside that one folder alone may use.
 var only = map[string]string{
 	"github.com/mdlayher/netlink":             "job/kernel",
+	"github.com/cilium/ebpf":                  "job/label",
 	"go.etcd.io/bbolt":                        "store",
 	"github.com/msteinert/pam/v2":             "pam",
 	"github.com/prometheus/client_golang":     "metrics",

@@ -13,7 +13,7 @@ import (
 // What a job's witnesses testify has the last word: a process can be handed to a parent that is no ancestor of its job (an init
 // of a pid namespace that was joined), and fork in its name, and no event tells. So a job's cgroup is compared with its
 // members before the job may end, before it is killed, and now and then; where that is not jobd's own, or there is only an audit
-// session, so are the witnesses of all processes now and then.
+// session or a label, so are the witnesses of all processes now and then.
 
 // sweepEvery is how long a full round over the jobs takes at least.
 const sweepEvery = 10 * time.Second
@@ -87,7 +87,7 @@ func (d *jobd) sweep() {
 		foreign := false
 		for _, b := range d.table.Briefs() {
 			d.toSweep = append(d.toSweep, b.JID)
-			foreign = foreign || !b.Placement.Own && (b.Placement.Cgroup != "" || b.Placement.Audit != nil)
+			foreign = foreign || d.labels != nil || !b.Placement.Own && (b.Placement.Cgroup != "" || b.Placement.Audit != nil)
 		}
 		if foreign {
 			d.survey()

@@ -9,7 +9,7 @@ import (
 )
 
 // needed are the capabilities that jobd uses while it serves.
-func needed(auditing bool) []int {
+func needed(auditing, labels bool) []int {
 	caps := []int{
 		unix.CAP_NET_ADMIN,       // LISTEN anew, when the kernel has gone deaf; to leave taskstats at the end
 		unix.CAP_SYS_PTRACE,      // /proc/PID/exe, io, cmdline, wchan and ns/user of others
@@ -20,12 +20,15 @@ func needed(auditing bool) []int {
 	if auditing {
 		caps = append(caps, unix.CAP_AUDIT_WRITE)
 	}
+	if labels {
+		caps = append(caps, unix.CAP_BPF) // before Linux 5.19 bpf(2) takes it for reading a map
+	}
 	return caps
 }
 
 // confine gives away the other rights, when everything has been opened.
 func (d *jobd) confine() {
-	done, missing := confine.Rights(needed(d.auditing().status().On))
+	done, missing := confine.Rights(needed(d.auditing().status().On, d.labels != nil))
 	d.confined = done
 	if len(missing) > 0 {
 		d.log.Warn("jobd keeps more rights than it needs", "confined", strings.Join(done, " "), "missing", strings.Join(missing, "; "))

@@ -34,6 +34,9 @@ func (d *jobd) cgroupEffect() string {
 // witnesses names what the kernel can be asked here.
 func (d *jobd) witnesses() []string {
 	out := []string{}
+	if d.labels != nil {
+		out = append(out, "label")
+	}
 	if d.cgroups.Mount != "" {
 		out = append(out, "cgroup")
 	}
@@ -55,6 +58,7 @@ func (d *jobd) status(ctx context.Context) (any, error) {
 		return nil
 	})
 	d.statusOfStore(&s)
+	s.Labels, s.LabelsWhy = d.statusOfLabels()
 	s.Confined, s.Audit = d.confined, d.auditing().status()
 	return s, err
 }
@@ -69,7 +73,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	}
 	c := d.engine.Counts()
 	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
-	s.ExecsUnread = c.ExecsUnread
+	s.ExecsUnread, s.Unlabelled = c.ExecsUnread, c.Unlabelled
 	s.Drained, s.Balance = d.table.Drained(), d.table.Balance()
 	d.storeTrouble()
 	if since, why := d.troubles.degraded(); !since.IsZero() {

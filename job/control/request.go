@@ -279,6 +279,8 @@ type StatusAnswer struct {
 	Engine        string            `json:"engine"`
 	EngineWhy     string            `json:"engine_why"`
 	Witnesses     []string          `json:"witnesses"`
+	Labels        job.Text          `json:"labels"` // where the kernel keeps them; null: nowhere
+	LabelsWhy     job.Text          `json:"labels_why"`
 	Cgroup        string            `json:"cgroup"`
 	CgroupWhy     job.Text          `json:"cgroup_why"`
 	Drained       bool              `json:"drained"`
@@ -290,6 +292,7 @@ type StatusAnswer struct {
 	Unwitnessed   uint64            `json:"unwitnessed"`
 	Resyncs       uint64            `json:"resyncs"`
 	RecordsMissed uint64            `json:"records_missed"`
+	Unlabelled    uint64            `json:"unlabelled"`   // processes that may have been without their label in the kernel for a while
 	ExecsUnread   uint64            `json:"execs_unread"` // programs that had gone before anybody could look
 	DegradedSince *time.Time        `json:"degraded_since"`
 	DegradedWhy   job.Text          `json:"degraded_why"`

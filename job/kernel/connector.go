@@ -28,6 +28,7 @@ type Connector struct {
 	programs  *programs // nil: nobody wants to know
 	exempt    *exempt   // nil: no program is
 	lin       *lineage
+	labels    *labels // nil: none are kept in the kernel
 	bench     *bench
 	gaps      gaps
 	stash     stash
@@ -70,6 +71,7 @@ type Counts struct {
 	QueuedRecords   uint32
 	Records         uint64 // exit records read
 	EventsDropped   uint64 // process events that the socket dropped; the kernel may lose more
+	Unlabelled      uint64 // processes that may have been left without their label in the kernel for a while
 	Processes       int    // alive, of the whole host
 	AmbiguousParent int
 }
@@ -102,10 +104,13 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	if !delayAccounting(fs) {
 		c.groups &^= watch.GroupDelay // they read 0
 	}
-	err := c.openSockets()
+	err := c.takeLabels()
+	if err == nil {
+		err = c.openSockets()
+	}
 	if err == nil {
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
-			return hear(fs, cgroups, pid, bornAt(at, readClocks()))
+			return c.hear(pid, bornAt(at, readClocks()))
 		})
 	}
 	if err == nil && c.execs != ExecOff {
@@ -261,6 +266,9 @@ func (c *Connector) Drain(emit Emit) error {
 	}
 	if err := c.sentinel.failed(); err != nil {
 		return fmt.Errorf("cannot watch for ambiguous forks: %w", err)
+	}
+	if err := c.checkLabels(); err != nil {
+		return fmt.Errorf("cannot tell whether processes lack their label in the kernel: %w", err)
 	}
 	if c.lost && n < drainMost {
 		c.resync(emit)

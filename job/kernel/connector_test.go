@@ -18,11 +18,14 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
+// integration reports whether what cannot run here is a failure.
+func integration() bool { return os.Getenv("JOBD_INTEGRATION") == "1" }
+
 // realEngine opens the connector on the real kernel. It needs root; where it must run, it fails instead of skipping.
 func realEngine(t *testing.T, options ...Option) *Connector {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		if os.Getenv("JOBD_INTEGRATION") == "1" {
+		if integration() {
 			t.Fatal("needs root")
 		}
 		t.Skip("needs root: it listens to the kernel's process events")

@@ -9,7 +9,7 @@ import "github.com/jobd-project/jobd/job/watch"
 // what it seems. Otherwise it is a member, and inherits from creator; or it was gone before anybody looked, and creator is nobody.
 // asked says that its witnesses were heard, meant which process is.
 func (c *Connector) impostor(child, parent *proc, asked bool, meant func(Stat) bool) (creator watch.ID, done bool) {
-	if asked && c.bench.encloses(child.prev) { // who is of that job is in its cgroup, and this one is not
+	if asked && c.bench.tells(child.prev) { // who is of that job has its label or is in its cgroup, and this one is neither
 		return watch.ID{}, false
 	}
 	if !c.disguised(child, parent) {

@@ -17,6 +17,10 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 	}
 	p.setLabel(label, now)
 	p.out = false
+	if c.labels != nil {
+		c.write(p)
+		p.since = max(p.since, readClocks().mono) // what was forked until then may have the label or not
+	}
 	c.confront(p)
 	c.markAncestors(id, label)
 	return c.sentinel.watch(c.lin.markedPIDs())
@@ -25,7 +29,7 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 // confront notes whether a process is where it is against its witnesses: an audit session cannot be changed, and a cgroup that
 // somebody else made is left alone.
 func (c *Connector) confront(p *proc) {
-	heard, ok := hear(c.FS, c.Cgroups, p.id.PID, func(st Stat) bool { return p.began(st.Start) })
+	heard, ok := c.hear(p.id.PID, func(st Stat) bool { return p.began(st.Start) })
 	p.claim = c.bench.judge(heard)
 	if p.against = ok && p.claim != p.label; !p.against {
 		p.claim = 0
@@ -47,6 +51,7 @@ func (c *Connector) Detach(id watch.ID, now int64) error {
 	p.setLabel(0, now)
 	p.roots = c.FS.RootsOwn(id.PID) // now: later it may have gone
 	p.out = true
+	c.write(p)
 	c.markAncestors(id, old)
 	return c.sentinel.watch(c.lin.markedPIDs())
 }

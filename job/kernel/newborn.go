@@ -16,12 +16,15 @@ const (
 	bornLook = 50 * time.Microsecond
 )
 
-// bornIn gives a process's cgroup, also when its fork was heard of just now: that is told before the child is put where it will be
+// bornIn gives a process's cgroup, empty where there are none, also when its fork was heard of just now: that is told before the child is put where it will be
 // born (kernel/fork.c: proc_fork_connector, then cgroup_post_fork), and until then it reads as one of the root's. Who has run is
 // where it belongs, and so is who the root lists.
 func bornIn(fs FS, cgroups *Cgroups, pid int32) (string, error) {
+	if cgroups.Mount == "" {
+		return "", nil
+	}
 	place, err := fs.Cgroup(pid)
-	if err != nil || place != "/" || cgroups.Mount == "" {
+	if err != nil || place != "/" {
 		return place, err
 	}
 	for end := time.Now().Add(bornMost); ; {
@@ -39,9 +42,12 @@ func bornIn(fs FS, cgroups *Cgroups, pid int32) (string, error) {
 		if time.Now().After(end) {
 			return "", fmt.Errorf("process %d is in no cgroup yet", pid)
 		}
-		_ = unix.Nanosleep(&unix.Timespec{Nsec: bornLook.Nanoseconds()}, nil) // cut short it looks sooner
+		nap(bornLook)
 	}
 }
+
+// nap sleeps without a timer of Go's, which would be late. Cut short it is over sooner.
+func nap(d time.Duration) { _ = unix.Nanosleep(&unix.Timespec{Nsec: d.Nanoseconds()}, nil) }
 
 // hasRun reports whether a process has had a CPU, as far as the kernel says: the third field of its schedstat counts how often
 // (Documentation/scheduler/sched-stats.rst).

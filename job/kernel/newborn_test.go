@@ -36,7 +36,7 @@ func TestIntegrationNewborn(t *testing.T) {
 		if place, err := Proc.Cgroup(pid); err == nil && place == "/" {
 			raw.Add(1)
 		}
-		said, ok := hear(Proc, cg, pid, bornAt(at, readClocks()))
+		said, ok := (&Connector{FS: Proc, Cgroups: cg}).hear(pid, bornAt(at, readClocks()))
 		if ok {
 			heard.Add(1)
 		}

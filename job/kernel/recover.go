@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
@@ -41,10 +42,13 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		}
 		parent := c.lin.of(s.PPID)
 		known := s.known(poes, entries, out)
-		if entries[known] == 0 && c.isOut(p, parent, Label(out[known]), poes[known] != 0) {
+		label, told := c.remembered(p)
+		if told && label == 0 || !told && entries[known] == 0 && c.isOut(p, parent, Label(out[known]), poes[known] != 0) {
 			continue
 		}
-		label := Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any witness: that may be another's too
+		if label == 0 {
+			label = Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any other witness: that may be another's too
+		}
 		if label == 0 {
 			label = p.label // an impostor's
 		}
@@ -70,6 +74,10 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		for _, id := range f.Members {
 			c.markAncestors(id, Label(jid))
 		}
+	}
+	if c.labels != nil {
+		c.doubtLabels() // until all that were found have one
+		c.labels.looked = time.Time{}
 	}
 	c.findExempt()
 	return found, c.sentinel.watch(c.lin.markedPIDs())
@@ -140,7 +148,7 @@ func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.
 // whose says whose a process is that was there before jobd: by its witnesses, by its parent.
 func (c *Connector) whose(s seen) Label {
 	parent := c.lin.of(s.PPID)
-	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
+	heard, ok := c.hear(s.PID, startedAt(s.Start))
 	if !ok {
 		heard = testimony{}
 	}

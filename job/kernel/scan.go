@@ -251,11 +251,14 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	p := c.found(s)
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
 	parent := c.lin.of(s.PPID)
-	heard, ok := hear(c.FS, c.Cgroups, s.PID, startedAt(s.Start))
+	heard, ok := c.hear(s.PID, startedAt(s.Start))
 	known := Label(0)
-	if parent != nil {
+	switch said, told := c.bench.read(heard.label); {
+	case ok && told && said == 0:
+		p.takenOut(heard.label)
+	case parent != nil:
 		known = parent.label
-		if !ok || !c.holds(heard) {
+		if !ok || !told && !c.holds(heard) {
 			p.descend(parent)
 			e.Parent, _ = c.impostor(p, parent, ok, startedAt(s.Start))
 		}

@@ -20,7 +20,7 @@ func (c *Connector) Survey() (Survey, error) {
 	}
 	s := Survey{list: list, heard: make([]testimony, len(list))}
 	for i := range list {
-		s.heard[i], _ = hear(c.FS, c.Cgroups, list[i].PID, startedAt(list[i].Start))
+		s.heard[i], _ = c.hear(list[i].PID, startedAt(list[i].Start))
 	}
 	return s, nil
 }
@@ -34,7 +34,7 @@ func (c *Connector) Suspects(s Survey) []int32 {
 		pid := s.list[i].PID
 		there[pid] = true
 		p := c.lin.of(pid)
-		if p == nil || !p.seenAs(&s.list[i]) || c.contradicts(p, s.heard[i]) || c.unlisted(p, s.list[i].PPID) != 0 {
+		if p == nil || !p.seenAs(&s.list[i]) || c.contradicts(p, s.heard[i]) || c.lacksLabel(p, s.heard[i].label) != "" || c.unlisted(p, s.list[i].PPID) != 0 {
 			out = append(out, pid)
 		}
 	}
@@ -60,7 +60,7 @@ func (c *Connector) Claimed(pid int32) Label {
 	if p == nil || pid == c.self {
 		return 0
 	}
-	heard, ok := hear(c.FS, c.Cgroups, pid, func(st Stat) bool { return !st.Dead() && p.began(st.Start) })
+	heard, ok := c.hear(pid, func(st Stat) bool { return !st.Dead() && p.began(st.Start) })
 	if !ok || !c.contradicts(p, heard) {
 		return 0
 	}
@@ -95,9 +95,12 @@ func (c *Connector) Differs(pid int32) string {
 	case !p.began(st.Start):
 		return fmt.Sprintf("process %d is on the books with another start", pid)
 	}
-	heard, ok := hear(c.FS, c.Cgroups, pid, startedAt(st.Start))
+	heard, ok := c.hear(pid, startedAt(st.Start))
 	if ok && c.contradicts(p, heard) {
 		return fmt.Sprintf("process %d (%s) has a witness for job %d and is in %d", pid, st.Comm, uint32(c.bench.judge(heard)), uint32(p.label))
+	}
+	if lacks := c.lacksLabel(p, heard.label); ok && lacks != "" {
+		return lacks
 	}
 	if label := c.unlisted(p, st.PPID); label != 0 {
 		return fmt.Sprintf("process %d (%s) descends from process %d of job %d and is in none", pid, st.Comm, st.PPID, uint32(label))

@@ -84,7 +84,7 @@ func (k *court) survey(t *testing.T) (s Survey) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		heard, _ := hear(k.c.FS, k.c.Cgroups, pid, startedAt(st.Start))
+		heard, _ := k.c.hear(pid, startedAt(st.Start))
 		s.list, s.heard = append(s.list, seen{Stat: st}), append(s.heard, heard)
 	}
 	return s

@@ -86,7 +86,7 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 	switch {
 	case parent == nil && parentTGID != 0:
 		e.Parent, e.Inferred = c.settleOrphan(child, ev.time)
-	case c.lin.ambiguous(parent):
+	case c.lin.ambiguous(parent), c.labels != nil && parent != nil && child.label != parent.label:
 		e.Parent, e.Inferred = c.settle(child, parent, ev.time)
 	case parent != nil && child.label != parent.label:
 		e.Parent = c.bornBefore(child, parent)
@@ -126,7 +126,7 @@ func (c *Connector) foundSince(tgid int32, at int64) since {
 
 // settleOrphan asks the witness about the child of a parent that the table does not know.
 func (c *Connector) settleOrphan(child *proc, at int64) (watch.ID, bool) {
-	heard, ok := hear(c.FS, c.Cgroups, child.id.PID, bornAt(at, c.clock))
+	heard, ok := c.hear(child.id.PID, bornAt(at, c.clock))
 	if label := c.bench.verdict(heard, 0); ok && label != 0 {
 		if creator := c.lin.creator(child, label); creator != nil {
 			c.counts.Witnessed++
@@ -163,7 +163,11 @@ func (c *Connector) bornBefore(child, parent *proc) watch.ID {
 func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	heard, ok := c.sentinel.take(child.id.PID, at)
 	if !ok {
-		heard, ok = hear(c.FS, c.Cgroups, child.id.PID, bornAt(at, c.clock))
+		heard, ok = c.hear(child.id.PID, bornAt(at, c.clock))
+	}
+	if ok && heard.label.Out != 0 {
+		child.takenOut(heard.label)
+		return parent.id, false
 	}
 	if child.out { // what was detached still carries every mark but jobd's own cgroup
 		heard.audit = nil

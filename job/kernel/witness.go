@@ -7,34 +7,39 @@ import (
 	"sync"
 
 	"github.com/jobd-project/jobd/job"
+	"github.com/jobd-project/jobd/job/label"
 )
 
 // testimony is what the kernel itself had a process inherit, as read while it was alive.
 type testimony struct {
+	label  label.Label // goes before the others
 	cgroup string
 	audit  *uint32
 }
 
-// hear reads a process's witnesses. Afterwards it looks whether the pid still belongs to the process that was meant: one
+// hear reads a process's witnesses, up to the one that is enough. Afterwards it looks whether the pid still belongs to the process that was meant: one
 // that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
-func hear(fs FS, cgroups *Cgroups, pid int32, meant func(Stat) bool) (t testimony, ok bool) {
-	place, err := bornIn(fs, cgroups, pid)
-	if err != nil {
-		return t, false
+func (c *Connector) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
+	var err error
+	if t.label, err = c.labelled(pid); err != nil {
+		return testimony{}, false
 	}
-	if cgroups.Mount != "" {
-		t.cgroup = place
+	_, told := c.bench.read(t.label)
+	if !told {
+		if t.cgroup, err = bornIn(c.FS, c.Cgroups, pid); err != nil {
+			return testimony{}, false
+		}
+		t.audit = c.FS.Session(pid)
 	}
-	t.audit = fs.Session(pid)
-	st, err := fs.Stat(pid)
+	st, err := c.FS.Stat(pid)
 	if errors.Is(err, ErrBusy) {
 		return t, true // whoever it is runs, and had no time to come to that pid: better than to let it keep silent for as long as it likes
 	}
 	if err != nil || !meant(st) {
 		return testimony{}, false
 	}
-	if st.State == 'Z' && cgroups.Mount != "" { // its first thread's files are what they were when that exited
-		if t.cgroup, err = fs.CgroupOfAny(pid); err != nil {
+	if st.State == 'Z' && !told && c.Cgroups.Mount != "" { // its first thread's files are what they were when that exited
+		if t.cgroup, err = c.FS.CgroupOfAny(pid); err != nil {
 			return testimony{}, false
 		}
 	}
@@ -56,14 +61,22 @@ type bench struct {
 	cgroups map[string][]Label
 	audits  map[uint32][]Label
 	places  map[Label]job.Placement
+	trusts  bool // that every process of a job has its label in the kernel, and nobody else has
 }
 
 func newBench() *bench {
 	return &bench{cgroups: make(map[string][]Label), audits: make(map[uint32][]Label), places: make(map[Label]job.Placement)}
 }
 
+// trust says whether labels in the kernel are as they ought to be.
+func (b *bench) trust(labels bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.trusts = labels
+}
+
 // call makes the marks of a placement speak for a label, in place of those before. It says which of them can now:
-// "cgroup", "audit", both or none.
+// "label", "cgroup", "audit", some of them or none.
 func (b *bench) call(label Label, p job.Placement) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,6 +94,9 @@ func (b *bench) call(label Label, p job.Placement) string {
 // speaking names the marks that are a label's alone.
 func (b *bench) speaking(label Label) (names []string) {
 	p := b.places[label]
+	if b.trusts {
+		names = append(names, "label")
+	}
 	if len(b.cgroups[p.Cgroup]) == 1 {
 		names = append(names, "cgroup")
 	}
@@ -147,19 +163,23 @@ func without(labels []Label, label Label) []Label {
 	return out
 }
 
-// encloses reports whether a label's processes are all in a cgroup that jobd made for them alone.
-func (b *bench) encloses(label Label) bool {
+// tells reports whether a label's processes are told from all others: by their label in the kernel, or because they are in a cgroup
+// that jobd made for them alone.
+func (b *bench) tells(label Label) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.places[label].Own
+	return b.trusts || b.places[label].Own
 }
 
-// judge says whose a process is by its testimony: a label, or 0 for nobody's that is known here. The cgroup goes before
-// the audit session: a user cannot leave the one without root, and the other may be set anew by whoever has
+// judge says whose a process is by its testimony: a label, or 0 for nobody's that is known here. A label in the kernel goes before all
+// else, because nobody but jobd can change it. The cgroup goes before the audit session: a user cannot leave the one without root, and the other may be set anew by whoever has
 // CAP_AUDIT_CONTROL.
 func (b *bench) judge(t testimony) Label {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if label, told := b.readLocked(t.label); told {
+		return label
+	}
 	if labels := b.cgroups[t.cgroup]; len(labels) == 1 {
 		return labels[0]
 	}
@@ -171,13 +191,28 @@ func (b *bench) judge(t testimony) Label {
 	return 0
 }
 
-// claim is what judge says, if it is by jobd's own cgroup or by the audit session.
+// read gives what a label in the kernel says: an open job, or 0 of who was taken out of one. told is false where it says nothing.
+func (b *bench) read(l label.Label) (says Label, told bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.readLocked(l)
+}
+
+func (b *bench) readLocked(l label.Label) (says Label, told bool) {
+	if l.Out != 0 {
+		return 0, true
+	}
+	_, open := b.places[Label(l.In)]
+	return Label(l.In), open
+}
+
+// claim is what judge says, if it is by a label, by jobd's own cgroup or by the audit session.
 func (b *bench) claim(t testimony) Label {
 	label := b.judge(t)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.places[label]
-	if p.Own || p.Audit != nil && t.audit != nil && *p.Audit == *t.audit {
+	if label != 0 && uint64(label) == t.label.In || p.Own || p.Audit != nil && t.audit != nil && *p.Audit == *t.audit {
 		return label
 	}
 	return 0
@@ -187,7 +222,7 @@ func (b *bench) claim(t testimony) Label {
 // from their login. It is not for cgroups, in which strangers may be. When the label that is known already is one of
 // them, nothing better is known.
 func (b *bench) verdict(t testimony, known Label) Label {
-	if label := b.judge(t); label != 0 || t.audit == nil {
+	if label := b.judge(t); label != 0 || t.label.Out != 0 || t.audit == nil {
 		return label
 	}
 	b.mu.Lock()

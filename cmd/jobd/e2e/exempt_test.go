@@ -18,9 +18,7 @@ import (
 // configured starts a jobd with a configuration file.
 func (h *host) configured(text string) *host {
 	h.t.Helper()
-	path := filepath.Join(h.dir, "jobd.toml")
-	must(h.t, os.WriteFile(path, []byte(text), 0o600))
-	h.args = append(h.args, "--config", path)
+	h.configure(text)
 	h.start()
 	return h
 }

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,7 @@ type host struct {
 	args    []string // beside the directories
 	env     []string // of jobd, beside the test's own
 	token   string   // in the environment of what the test starts
+	labels  string   // where the kernel keeps them; "": nowhere
 	mayLose bool     // events may be lost, and jobd's log may have errors
 
 	holder  *holder // nil: nobody holds jobd's sockets
@@ -59,7 +62,39 @@ func plainHost(t *testing.T, args ...string) *host {
 	}
 	h.client = control.NewClient(filepath.Join(h.runDir(), "jobd.sock"))
 	t.Cleanup(h.finish)
+	if i := slices.Index(args, keepsLabels); i >= 0 {
+		h.args = slices.Delete(slices.Clone(args), i, i+1)
+		h.labels = filepath.Join(dir, "bpf")
+		h.configure("")
+	}
 	return h
+}
+
+// keepsLabels among jobd's arguments is a configuration by which the kernel keeps labels, which outlive jobd and not the test.
+const keepsLabels = "labels"
+
+// configure gives jobd a configuration file.
+func (h *host) configure(text string) {
+	h.t.Helper()
+	if h.labels != "" {
+		text += fmt.Sprintf("[label]\ndir = %q\n", h.labels)
+	}
+	path := filepath.Join(h.dir, "jobd.toml")
+	must(h.t, os.WriteFile(path, []byte(text), 0o600))
+	if !slices.Contains(h.args, path) {
+		h.args = append(h.args, "--config", path)
+	}
+}
+
+// unload takes out what outlives jobd.
+func (h *host) unload() {
+	if h.labels == "" {
+		return
+	}
+	out, err := exec.Command(built.jobd, "engine", "unload", "--run-dir", h.runDir(), "--config", filepath.Join(h.dir, "jobd.toml")).CombinedOutput()
+	if err != nil {
+		h.t.Errorf("unload: %v: %s", err, out)
+	}
 }
 
 func freeAddress(t *testing.T) string {
@@ -156,6 +191,7 @@ func (h *host) finish() {
 	if h.world != nil {
 		h.world.end()
 	}
+	h.unload()
 	h.checkCgroups()
 	if text := h.log.String(); strings.Contains(text, "panic") || strings.Contains(text, "level=ERROR") && !h.mayLose {
 		h.t.Error("jobd logged an error")

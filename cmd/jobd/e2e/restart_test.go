@@ -41,13 +41,15 @@ func (s *survivor) check(h *host) {
 	}
 }
 
-// restartStacks: the members are found again by their cgroup, and where there is none by their audit session.
+// restartStacks: the members are found again by their cgroup, and where there is none by their audit session or by their labels in
+// the kernel.
 var restartStacks = []struct {
 	name, stack string
 	args        []string
 }{
 	{"cgroup", plainStack, nil},
 	{"audit session", auditStack, []string{"--cgroup", "off"}},
+	{"label", plainStack, []string{"--cgroup", "off", keepsLabels}},
 }
 
 // A jobd that is killed right after a login was answered knows that job when it comes back: the same JID, the same

@@ -1,0 +1,22 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func (a *app) engineCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "engine status|unload [--config FILE]",
+		Short: "see or unload what outlives jobd in the kernel (jobd engine)",
+		Long: `See what of jobd's is in the kernel, whether it runs or not: the labels of
+processes. Unload takes them out, for which jobd has to be stopped; processes
+stay in their jobs, which the next jobd finds by other witnesses. For root.`,
+		Example: "  jobctl engine status\n  jobctl engine unload",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return badUsage(cmd, "VERB is missing: status or unload")
+			}
+			return a.handOver("look after the engine", "engine", args)
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // what follows VERB is jobd's
+	return cmd
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+
+	"github.com/jobd-project/jobd/job/label"
+)
+
+const engineUsage = `usage: jobd engine VERB [flags]
+
+  status    what of jobd's is in the kernel, whether jobd runs or not
+  unload    take it out; jobd must not be running
+
+flags: --run-dir DIR, --config FILE, as jobd has them; --json. See jobd(8).
+`
+
+// engineStatus is what jobd engine status shows.
+type engineStatus struct {
+	Running bool    `json:"running"` // a jobd answers in the run directory
+	Labels  *string `json:"labels"`  // where the kernel keeps them; null: nowhere
+}
+
+// engineMain is jobd engine: 0 it is done, 1 it failed, 2 it was not understood.
+func engineMain(args []string, stdout, stderr io.Writer) int {
+	err := runEngine(args, stdout)
+	var bad usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &bad):
+		fmt.Fprintln(stderr, "jobd engine:", err)
+		return 2
+	}
+	fmt.Fprintln(stderr, "jobd engine:", err)
+	return 1
+}
+
+func runEngine(args []string, out io.Writer) error {
+	if len(args) == 0 {
+		return usageError{errors.New("a verb is missing; jobd engine help lists them")}
+	}
+	verb, asJSON := args[0], false
+	cfg := &config{settings: defaultSettings()}
+	fs := flag.NewFlagSet("jobd engine "+verb, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&cfg.RunDir, "run-dir", hostRunDir, "")
+	fs.StringVar(&cfg.File, "config", "", "")
+	fs.BoolVar(&asJSON, "json", false, "")
+	switch err := fs.Parse(args[1:]); {
+	case verb == "help" || verb == "--help" || verb == "-h" || errors.Is(err, flag.ErrHelp):
+		_, err := io.WriteString(out, engineUsage)
+		return err
+	case err != nil:
+		return usageError{err}
+	case fs.NArg() > 0:
+		return usageError{fmt.Errorf("unexpected argument %q", fs.Arg(0))}
+	}
+	if cfg.File != "" {
+		if err := readSettings(cfg.File, &cfg.settings); err != nil {
+			return err
+		}
+	}
+	switch verb {
+	case "status":
+		return cfg.engineStatus().write(out, asJSON)
+	case "unload":
+		return cfg.unloadEngine()
+	}
+	return usageError{fmt.Errorf("there is no verb %q; jobd engine help lists them", verb)}
+}
+
+func (c *config) engineStatus() engineStatus {
+	s := engineStatus{Running: c.answers()}
+	if dir := c.labelDir(); dir != "" && label.Kept(dir) {
+		s.Labels = &dir
+	}
+	return s
+}
+
+// answers reports whether a jobd listens in the run directory.
+func (c *config) answers() bool {
+	conn, err := net.Dial("unix", filepath.Join(c.RunDir, "jobd.sock"))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // nothing was said
+	return true
+}
+
+func (s engineStatus) write(out io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(s)
+	}
+	kept, runs := "none are kept in the kernel", "not running"
+	if s.Labels != nil {
+		kept = "kept in " + *s.Labels
+	}
+	if s.Running {
+		runs = "running: jobctl status says more"
+	}
+	_, err := fmt.Fprintf(out, "jobd    %s\nlabels  %s\n", runs, kept)
+	return err
+}
+
+// unloadEngine takes out what outlives jobd. Processes stay in their jobs, which the next jobd finds by other witnesses.
+func (c *config) unloadEngine() error {
+	if c.answers() {
+		return errors.New("cannot unload what a running jobd uses: stop it first; to have it keep none, set label.use to off")
+	}
+	return unloadLabels(c.labelDir())
+}

@@ -1,0 +1,255 @@
+package label
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// place gives a directory of its own for labels, with bpffs on it; it skips where there can be none.
+func place(t testing.TB) string {
+	t.Helper()
+	skip := func(why any) {
+		if os.Getenv("JOBD_INTEGRATION") == "1" {
+			t.Fatal(why)
+		}
+		t.Skip(why)
+	}
+	if os.Geteuid() != 0 {
+		skip("needs root")
+	}
+	dir := filepath.Join(t.TempDir(), "bpf")
+	t.Cleanup(func() {
+		if err := Unload(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	l, err := Open(dir)
+	if err != nil {
+		skip(err)
+	}
+	l.Close()
+	if err := Unload(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func take(t testing.TB, dir string) *Labels {
+	t.Helper()
+	l, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// subject is a process that does what it is told.
+type subject struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	in   io.Writer
+	out  *bufio.Scanner
+	pids []int32
+}
+
+func start(t testing.TB, name string, args ...string) *subject {
+	t.Helper()
+	s := &subject{t: t, cmd: exec.Command(name, args...)}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	in, err := s.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.in, s.out = in, bufio.NewScanner(out)
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = unix.Kill(-s.cmd.Process.Pid, unix.SIGKILL) // its own group, of which it is not reaped yet
+		_ = s.cmd.Wait()
+	})
+	return s
+}
+
+func (s *subject) pid() int32 { return int32(s.cmd.Process.Pid) }
+
+func (s *subject) tell() {
+	s.t.Helper()
+	if _, err := io.WriteString(s.in, "\n"); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// next reads the next pid that it prints.
+func (s *subject) next() int32 {
+	s.t.Helper()
+	if !s.out.Scan() {
+		s.t.Fatal("it says nothing more", s.out.Err())
+	}
+	n, err := strconv.Atoi(s.out.Text())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return int32(n)
+}
+
+func has(t testing.TB, l *Labels, pid int32, want Label) {
+	t.Helper()
+	if got, err := l.Get(pid); got != want || err != nil {
+		t.Errorf("process %d has %+v, want %+v: %v", pid, got, want, err)
+	}
+}
+
+func compile(t testing.TB, name string) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), name)
+	if out, err := exec.Command("cc", "-O1", "-pthread", "-o", bin, filepath.Join("testdata", name+".c")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
+// TestIntegrationThreads: a process that makes threads and forks from all of them all the time gets a label. What its threads fork
+// from then on has it, whichever did, in whoever's name, and whatever executes another program.
+func TestIntegrationThreads(t *testing.T) {
+	l := take(t, place(t))
+	s := start(t, compile(t, "forks"))
+	s.next()
+	want := Label{In: 1<<63 | 7}
+	if err := l.Set(s.pid(), want); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	for range 8 {
+		has(t, l, s.next(), want)
+	}
+	s.tell()
+	sibling := s.next()
+	t.Cleanup(func() { _ = unix.Kill(int(sibling), unix.SIGKILL) })
+	has(t, l, sibling, want)
+	has(t, l, int32(os.Getpid()), Label{})
+	s.tell()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", s.pid())); err != nil || string(comm) == "sleep\n" {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it does not execute sleep")
+		}
+	}
+	has(t, l, s.pid(), want)
+	if n, err := l.Missed(); err != nil {
+		t.Error(err)
+	} else if n > 0 {
+		t.Logf("%d children may have no label", n)
+	}
+}
+
+// TestIntegrationOutlives: labels are inherited while nobody has them open, and forgotten by Unload.
+func TestIntegrationOutlives(t *testing.T) {
+	dir := place(t)
+	l := take(t, dir)
+	if l.Found() {
+		t.Error("labels were there before any were kept")
+	}
+	s := start(t, "sh", "-c", "read x; sleep 1000 & echo $!; read x; sleep 1000 & echo $!; wait")
+	in, out := Label{In: 5}, Label{Out: 5}
+	if err := l.Set(s.pid(), in); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	s.tell()
+	first := s.next()
+	l = take(t, dir)
+	if !l.Found() {
+		t.Error("the labels were not there any more")
+	}
+	has(t, l, s.pid(), in)
+	has(t, l, first, in)
+	if err := l.Set(s.pid(), out); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	has(t, l, s.next(), out)
+	has(t, l, first, in)
+	l.Close()
+	if err := Unload(dir); err != nil {
+		t.Fatal(err)
+	}
+	l = take(t, dir)
+	if l.Found() {
+		t.Error("the labels were kept")
+	}
+	has(t, l, s.pid(), Label{})
+}
+
+// TestIntegrationGone: nobody is labelled in place of somebody who has gone.
+func TestIntegrationGone(t *testing.T) {
+	l := take(t, place(t))
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	pid := int32(cmd.Process.Pid)
+	if _, err := l.Get(pid); err != ErrGone {
+		t.Errorf("Get: %v", err)
+	}
+	if err := l.Set(pid, Label{In: 1}); err != ErrGone {
+		t.Errorf("Set: %v", err)
+	}
+	if err := l.Set(1, Label{In: 1, Out: 1}); err == nil {
+		t.Error("in and out at once")
+	}
+}
+
+// TestUnloadElsewhere: where no labels are kept there is nothing to unload, and nothing is touched.
+func TestUnloadElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, objectMapLabels)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Unload(dir); err != nil {
+		t.Error(err)
+	}
+	if err := Unload(filepath.Join(dir, "none")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	l := take(b, place(b))
+	s := start(b, "sleep", "1000")
+	for i := range uint64(b.N) {
+		if err := l.Set(s.pid(), Label{In: i + 1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	l := take(b, place(b))
+	for range b.N {
+		if _, err := l.Get(1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package label
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// passesMost is how often the threads of a process are gone through until all have a new label. Each time there are only those that
+// were made meanwhile, by threads that did not have it yet.
+const passesMost = 100
+
+// Set gives a process another label: all its threads, and so whatever they fork from now on.
+func (l *Labels) Set(pid int32, to Label) error {
+	if to.In != 0 && to.Out != 0 {
+		return errors.New("cannot be in a job and out of one")
+	}
+	fd, err := handle(pid)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range passesMost {
+		o, err := l.pass(pid, to)
+		switch {
+		case errors.Is(err, unix.ESRCH):
+			return ErrGone
+		case err != nil:
+			return fmt.Errorf("cannot label process %d: %w", pid, err)
+		case o.Failed > 0:
+			return fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
+		case o.Changed == 0:
+			return alive(fd)
+		}
+	}
+	return fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
+}
+
+// pass goes through all threads once.
+func (l *Labels) pass(pid int32, to Label) (o objectOrder, err error) {
+	o = objectOrder{Tgid: pid, Label: objectLabel{In: to.In, Out: to.Out}}
+	if err := l.objects.Orders.Put(uint32(0), &o); err != nil {
+		return o, err
+	}
+	r, err := threads(l.objects.SetAll, pid)
+	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.EINVAL) { // before Linux 6.1: all the host's, of which set_all takes its own
+		r, err = tasks(l.objects.SetAll)
+	}
+	if err != nil {
+		return o, err
+	}
+	defer r.Close()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return o, err
+	}
+	return o, l.objects.Orders.Lookup(uint32(0), &o)
+}
+
+func tasks(prog *ebpf.Program) (io.ReadCloser, error) {
+	all, err := link.AttachIter(link.IterOptions{Program: prog})
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	return all.Open()
+}
+
+// threads has a program called for each thread of one process, when what it gives is read. The library has no call for it.
+func threads(prog *ebpf.Program, pid int32) (io.ReadCloser, error) {
+	info := struct{ tid, pid, pidfd uint32 }{pid: uint32(pid)} // union bpf_iter_link_info (linux/bpf.h)
+	l, err := bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&struct {
+		prog, target, kind, flags uint32
+		info                      uint64
+		size                      uint32
+		_                         uint32
+	}{prog: uint32(prog.FD()), kind: uint32(ebpf.AttachTraceIter), info: uint64(uintptr(unsafe.Pointer(&info))), size: uint32(unsafe.Sizeof(info))}), 32)
+	runtime.KeepAlive(&info)
+	runtime.KeepAlive(prog)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(l)
+	fd, err := bpf(unix.BPF_ITER_CREATE, unsafe.Pointer(&[2]uint32{uint32(l)}), 8)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "iter"), nil
+}
+
+// bpf is bpf(2).
+func bpf(cmd int, attr unsafe.Pointer, size uintptr) (fd int, err error) {
+	r, _, errno := unix.Syscall(unix.SYS_BPF, uintptr(cmd), uintptr(attr), size)
+	if errno != 0 {
+		return -1, os.NewSyscallError("bpf", errno)
+	}
+	return int(r), nil
+}
