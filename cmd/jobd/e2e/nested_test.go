@@ -21,7 +21,7 @@ var nestedWays = []way{
 
 // CLONE_PARENT inside another job's shell: whatever a nested job's processes do to become children of the outer job's, they
 // are in the one job or the other, and with a witness in the right one. The two share their audit session: where there is
-// no cgroup, nothing can say whose such a child is, and it goes to the outer one.
+// neither cgroup nor label, nothing can say whose such a child is, and it goes to the outer one.
 func TestEscapeFromNested(t *testing.T) {
 	needProgram(t, "su")
 	for _, witness := range restartStacks {
@@ -32,7 +32,7 @@ func TestEscapeFromNested(t *testing.T) {
 				h.use(t)
 				l := h.world.leave(e, "svc", "alice", []string{"-x"})
 				h.judge(l)
-				inner := h.judgeNested(l, witness.args == nil)
+				inner := h.judgeNested(l, witness.stack == plainStack)
 				h.endEscape(l)
 				h.ended(inner)
 			})

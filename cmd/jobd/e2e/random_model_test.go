@@ -9,7 +9,7 @@ import (
 // The reference model: what docs/design.md says of membership, slow and obvious. It shares nothing with the product.
 
 type reference struct {
-	witness string // what the kernel can testify: "cgroup", "audit" or "none"
+	witness string // what the kernel can testify: "label", "cgroup", "audit" or "none"
 	procs   map[string]*refProc
 	jobs    map[string]*refJob
 	blind   string // "": jobd sees; "down": it is not running; "deaf": it is stopped, and its buffers overflow
@@ -101,6 +101,8 @@ func (m *reference) byPID(pid int32) *refProc {
 // testifies says whose a process is by the kernel's mark; nil: nobody's.
 func (m *reference) testifies(p *refProc) *refJob {
 	switch m.witness {
+	case "label":
+		return p.job // jobd writes down what it does there, and a fork copies it
 	case "cgroup":
 		if p.cgroup != nil && p.cgroup.ended == "" {
 			return p.cgroup
@@ -126,7 +128,7 @@ func (m *reference) testifies(p *refProc) *refJob {
 // reliable reports whether the kernel's mark can tell a job's processes from others'.
 func (m *reference) reliable(j *refJob) bool {
 	switch {
-	case j == nil || m.witness == "cgroup":
+	case j == nil || m.witness == "cgroup" || m.witness == "label":
 		return true
 	case m.witness == "none" || j.session == 0:
 		return false
@@ -324,6 +326,12 @@ func (m *reference) restarted() {
 		was := before[p]
 		up := m.byPID(parentOf(p.pid))
 		p.unseen, p.parent = false, up
+		if m.witness == "label" { // nothing has to be found out
+			if was != nil {
+				m.join(p, was)
+			}
+			continue
+		}
 		filed := was != nil && (p.entrant || was.poe == p)
 		inside := m.witness == "cgroup" && p.cgroup != nil && p.cgroup.ended == ""
 		listed := p.listed != nil && p.listed.ended == ""

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,10 +28,7 @@ type random struct {
 
 func newRandom(t *testing.T, witness string, args []string) *random {
 	h := plainHost(t, args...)
-	config := filepath.Join(h.dir, "jobd.toml")
-	must(t, os.WriteFile(config, []byte("debug = true\n"), 0o600))
-	h.args = append(h.args, "--config", config)
-	h.start()
+	h.configured("debug = true\n")
 	r := &random{t: t, h: h, s: h.newStage(), exits: hearExits(t), tally: make(map[string]int)}
 	r.m = &reference{witness: witness, procs: make(map[string]*refProc), jobs: make(map[string]*refJob)}
 	first := &refProc{name: "first", pid: r.s.first.pid, threads: map[string]*puppet{"first": r.s.first}}
@@ -239,7 +234,7 @@ func (r *random) named(p *refProc, flags string) *refProc {
 // possible: what the kernel does not tell, and what nobody can find again, is not done.
 func (r *random) possible(p *refProc, flags string) bool {
 	named := r.named(p, flags)
-	if r.m.witness != "cgroup" && r.m.blind != "" && named != p {
+	if r.m.witness != "cgroup" && r.m.witness != "label" && r.m.blind != "" && named != p {
 		return false
 	}
 	return named == p || r.m.decidable(p, named)

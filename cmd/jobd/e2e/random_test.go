@@ -34,6 +34,7 @@ var randomStacks = []struct {
 }{
 	{"cgroup", nil},
 	{"audit", []string{"--cgroup", "off"}},
+	{"label", []string{"--cgroup", "off", keepsLabels}},
 	{"none", []string{"--cgroup", "off"}},
 }
 
