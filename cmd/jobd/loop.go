@@ -157,11 +157,12 @@ func monotonic() int64 {
 
 // chores reports whether something waits for housekeeping.
 func (d *jobd) chores() bool {
-	return d.exempting || !d.losses.since.IsZero() || len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
+	return d.engine.Unsettled() || d.exempting || !d.losses.since.IsZero() || len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
 }
 
 func (d *jobd) keepHouse() {
 	d.leaveExempt()
+	d.reclaimEach(d.engine.SettleLate())
 	d.removeCgroups()
 	d.lookForAudit()
 	d.sweep()

@@ -129,11 +129,19 @@ func (d *jobd) survey() {
 
 // reclaimAll takes back whoever a witness still speaks for now.
 func (d *jobd) reclaimAll(s kernel.Survey) {
+	var ids []watch.ID
 	for _, pid := range d.engine.Suspects(s) {
-		if label := d.engine.Claimed(pid); label != 0 {
-			if id, ok := d.engine.Identify(pid); ok {
-				d.reclaim(job.JID(label), []watch.ID{id})
-			}
+		if id, ok := d.engine.Identify(pid); ok {
+			ids = append(ids, id)
+		}
+	}
+	d.reclaimEach(ids)
+}
+
+func (d *jobd) reclaimEach(ids []watch.ID) {
+	for _, id := range ids {
+		if label := d.engine.Claimed(id.PID); label != 0 && d.engine.Alive(id) {
+			d.reclaim(job.JID(label), []watch.ID{id})
 		}
 	}
 }

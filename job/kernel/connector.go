@@ -34,6 +34,7 @@ type Connector struct {
 	stash     stash
 	unread    []unread
 	outcasts  []Outcast
+	unsettled unsettled
 	execs     ExecMode
 	groups    watch.Group // that are kept
 	readiness *readiness

@@ -44,8 +44,11 @@ func (c *Connector) labelled(pid int32) (label.Label, error) {
 	for end := time.Now().Add(bornMost); ; nap(bornLook) {
 		ran := c.FS.hasRun(pid) || !c.FS.hasRun(c.self) // that of a kernel that does not count it
 		l, err := c.labels.kept.Get(pid)
-		if err != nil || l != (label.Label{}) || ran || time.Now().After(end) {
+		if err != nil || l != (label.Label{}) || ran {
 			return l, err
+		}
+		if time.Now().After(end) {
+			return l, fmt.Errorf("process %d has inherited nothing yet", pid)
 		}
 	}
 }

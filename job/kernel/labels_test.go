@@ -32,7 +32,7 @@ func TestLabelsDecide(t *testing.T) {
 		{"against a cgroup", 5, &testimony{label: label.Label{In: 8}, cgroup: "/jobd/7"}, 8, 20, false},
 		{"of a job that has ended", 5, &testimony{label: label.Label{In: 9}, cgroup: "/jobd/7"}, 7, 10, false},
 		{"without one, but in a cgroup", 5, &testimony{cgroup: "/jobd/7"}, 7, 10, false},
-		{"by one that was taken out, in a cgroup", 5, &testimony{label: label.Label{Out: 7}, cgroup: "/jobd/7"}, 0, 5, true},
+		{"by one that was taken out, in a cgroup", 5, &testimony{label: label.Label{Out: 7}, cgroup: "/jobd/7"}, 0, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := newCourt(t)
@@ -78,6 +78,29 @@ func TestLabelsOfTheDetached(t *testing.T) {
 	}
 	if p, _ := k.fork(d.id.PID, &testimony{label: label.Label{In: 7}}); p.label != 7 || p.out {
 		t.Errorf("a member's: label %d, out %v", p.label, p.out)
+	}
+}
+
+// TestUnsettled: who could not be asked is asked again, a few times, for as long as it lives and nobody knows more.
+func TestUnsettled(t *testing.T) {
+	k := newCourt(t)
+	k.login(10, 7, job.Placement{})
+	lives, _ := k.fork(5, nil)
+	known, _ := k.fork(5, nil)
+	gone, _ := k.fork(5, nil)
+	id := lives.id
+	if got := k.c.SettleLate(); len(got) != 3 || !k.c.Unsettled() {
+		t.Errorf("%v are to be asked", got)
+	}
+	known.setLabel(7, 0)
+	k.c.lin.remove(gone)
+	for range unsettledAsk - 1 {
+		if got := k.c.SettleLate(); !slices.Equal(got, []watch.ID{id}) {
+			t.Errorf("%v are to be asked, want %v", got, id)
+		}
+	}
+	if got := k.c.SettleLate(); len(got) != 0 || k.c.Unsettled() {
+		t.Errorf("%v are still to be asked", got)
 	}
 }
 

@@ -167,7 +167,10 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	}
 	if ok && heard.label.Out != 0 {
 		child.takenOut(heard.label)
-		return parent.id, false
+		return watch.ID{}, false
+	}
+	if !ok {
+		c.unsettled.put(child.id)
 	}
 	if child.out { // what was detached still carries every mark but jobd's own cgroup
 		heard.audit = nil
