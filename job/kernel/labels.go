@@ -145,10 +145,11 @@ func (c *Connector) takeLabels() error {
 	return nil
 }
 
-// lacksLabel says what is wrong with a process's label in the kernel; empty: nothing, or nobody can say.
+// lacksLabel says what is wrong with a process's label in the kernel; empty: nothing, or nobody can say. Of which job somebody is out
+// makes no difference: the events know whose child they seem to be, the kernel who made them.
 func (c *Connector) lacksLabel(p *proc, has label.Label) string {
 	want := p.kernelLabel()
-	if c.labels == nil || c.labels.wrong || has == want || want == (label.Label{}) {
+	if c.labels == nil || c.labels.wrong || want == (label.Label{}) || has.In == want.In && (has.Out != 0) == (want.Out != 0) {
 		return ""
 	}
 	return fmt.Sprintf("process %d has label %d (out of %d) in the kernel, and should have %d (%d)", p.id.PID, uint32(has.In), uint32(has.Out), uint32(want.In), uint32(want.Out))
