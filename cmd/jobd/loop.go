@@ -107,6 +107,7 @@ func (d *jobd) command(c command) error {
 // drain reads what the kernel has sent, and carries out what follows from it.
 func (d *jobd) drain() error {
 	d.syncClock()
+	d.reclaimEach(d.engine.SettleLate())
 	err := d.engine.Drain(d.watch.Dispatch)
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)

@@ -111,7 +111,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	}
 	if err == nil {
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
-			return c.hear(pid, bornAt(at, readClocks()))
+			return c.hearFor(bornLong, pid, bornAt(at, readClocks()))
 		})
 	}
 	if err == nil && c.execs != ExecOff {

@@ -37,11 +37,11 @@ func (p *proc) takenOut(l label.Label) { p.label, p.out, p.prev = 0, true, Label
 
 // labelled reads what a process had inherited when it was forked, also when its fork was heard of just now: that is told before its
 // maker comes to the copy (kernel/fork.c: proc_fork_connector, then trace_task_newtask). Who has run has it.
-func (c *Connector) labelled(pid int32) (label.Label, error) {
+func (c *Connector) labelled(most time.Duration, pid int32) (label.Label, error) {
 	if c.labels == nil {
 		return label.Label{}, nil
 	}
-	for end := time.Now().Add(bornMost); ; nap(bornLook) {
+	for end := time.Now().Add(most); ; nap(bornLook) {
 		ran := c.FS.hasRun(pid) || !c.FS.hasRun(c.self) // that of a kernel that does not count it
 		l, err := c.labels.kept.Get(pid)
 		if err != nil || l != (label.Label{}) || ran {
@@ -71,7 +71,7 @@ func (c *Connector) write(p *proc) {
 // remembered is what the kernel kept of a process while there was no engine, which is at least as new as what is on file. told is false
 // where that is nothing.
 func (c *Connector) remembered(p *proc) (said Label, told bool) {
-	l, err := c.labelled(p.id.PID)
+	l, err := c.labelled(bornMost, p.id.PID)
 	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
 		return 0, false
 	}

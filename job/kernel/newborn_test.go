@@ -36,7 +36,7 @@ func TestIntegrationNewborn(t *testing.T) {
 		if place, err := Proc.Cgroup(pid); err == nil && place == "/" {
 			raw.Add(1)
 		}
-		said, ok := (&Connector{FS: Proc, Cgroups: cg}).hear(pid, bornAt(at, readClocks()))
+		said, ok := (&Connector{FS: Proc, Cgroups: cg, bench: newBench()}).hear(pid, bornAt(at, readClocks()))
 		if ok {
 			heard.Add(1)
 		}
@@ -77,7 +77,7 @@ func TestNewborn(t *testing.T) {
 			if c.schedstat != "" {
 				fs = fakeProc(t, map[string]string{"7/cgroup": "0::/\n", "7/schedstat": c.schedstat, "mount/cgroup.procs": c.listed})
 			}
-			if got, err := bornIn(fs, &Cgroups{Mount: string(fs) + "/mount"}, 7); got != c.want || (err == nil) != (c.want != "") {
+			if got, err := bornIn(bornMost, fs, &Cgroups{Mount: string(fs) + "/mount"}, 7); got != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("it is in %q, %v; want %q", got, err, c.want)
 			}
 		})

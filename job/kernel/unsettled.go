@@ -18,7 +18,7 @@ type unsettledChild struct {
 // How many there may be at a time, and how often each is asked again. The sweep asks whoever lives on.
 const (
 	unsettledMost = 1024
-	unsettledAsk  = 5
+	unsettledAsk  = 10
 )
 
 func (u *unsettled) put(id watch.ID) {

@@ -346,7 +346,10 @@ func (m *reference) restarted() {
 		}
 	}
 	for _, j := range m.open() {
-		j.poeGone = j.poe == nil || j.poe.dead || j.poe.job != j || j.poeGone
+		if j.poe != nil && j.poe.job != j {
+			j.poe = nil // who comes back later is one of many
+		}
+		j.poeGone = j.poe == nil || j.poe.dead || j.poeGone
 		m.emptied(j, "lost")
 	}
 	for _, p := range list {
