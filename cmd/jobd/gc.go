@@ -7,7 +7,7 @@ import "runtime/debug"
 // grow by is worth having.
 const (
 	roomyPercent = 400
-	tightPercent = 100
+	tightPercent = 50
 	crowd        = 2000 // processes of the whole host
 )
 

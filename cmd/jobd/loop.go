@@ -108,6 +108,7 @@ func (d *jobd) command(c command) error {
 func (d *jobd) drain() error {
 	d.syncClock()
 	d.reclaimEach(d.engine.SettleLate())
+	told := d.engine.Counts().Events
 	err := d.engine.Drain(d.watch.Dispatch)
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)
@@ -116,7 +117,7 @@ func (d *jobd) drain() error {
 	d.keepOut()
 	d.trouble("what processes run is not followed", d.engine.ProgramsFailed())
 	d.lookForLosses()
-	if time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
+	if d.engine.Counts().Events > told && time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
 		d.sweep()
 	}
 	d.tuneCollector()

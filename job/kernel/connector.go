@@ -71,6 +71,7 @@ type Counts struct {
 	QueuedEvents    uint32 // bytes in the receive buffers at the last look
 	QueuedRecords   uint32
 	Records         uint64 // exit records read
+	Events          uint64 // process events read that say that something happened to a process
 	EventsDropped   uint64 // process events that the socket dropped; the kernel may lose more
 	Unlabelled      uint64 // processes that may have been left without their label in the kernel for a while
 	Processes       int    // alive, of the whole host

@@ -33,7 +33,10 @@ func (c *Connector) take(b []byte, emit Emit) {
 		c.plain(watch.GID, &ev, emit)
 	case procEventExit:
 		c.exit(&ev, emit)
+	default:
+		return
 	}
+	c.counts.Events++
 }
 
 // event gives the scratch event, cleared. Events are only valid during the dispatch, so that one is enough.
