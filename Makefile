@@ -19,7 +19,7 @@ PAM_CFLAGS := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fsta
 PAM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=pam/module/pam_job.map
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all build demo test test-vm test-full bench fuzz soak lint deps clean
+.PHONY: all build demo test test-vm test-full bench fuzz soak lint bpf deps clean
 all: build
 
 build: bin/jobd bin/jobctl bin/pam_job.so
@@ -66,6 +66,11 @@ fuzz:
 soak: deps
 	JOBD_INTEGRATION=1 $(GO) test -count 1 -timeout 0 -v -run TestRandom ./cmd/jobd/e2e -args \
 		-random-steps $(STEPS) -random-seed $(SEED) -random-shrink 20m | grep -v level=INFO
+
+# The programs that run in the kernel, from their C. What comes out is committed, so that nobody else needs clang.
+bpf:
+	.ci/deps bpf
+	$(GO) generate ./job/label
 
 lint:
 	@test -z "$$(gofmt -l cmd job metrics pam store)" || { gofmt -l cmd job metrics pam store; exit 1; }

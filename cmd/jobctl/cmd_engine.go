@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 func (a *app) engineCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "engine status|unload [--config FILE]",
+		Use:   "engine VERB [ARG...]",
 		Short: "see or unload what outlives jobd in the kernel (jobd engine)",
 		Long: `See what of jobd's is in the kernel, whether it runs or not: the labels of
 processes. Unload takes them out, for which jobd has to be stopped; processes

@@ -39,6 +39,7 @@ func (a *app) statusFacts(st control.StatusAnswer) *facts {
 	f.add("boot", plain(st.BootID))
 	f.add("engine", withReason(st.Engine, st.EngineWhy))
 	f.add("cgroup", withReason(st.Cgroup, string(st.CgroupWhy)))
+	f.add("labels", labelsText(st))
 	f.add("witnesses", plain(strings.Join(st.Witnesses, ", ")))
 	f.add("logins", drainText(st.Drained))
 	f.add("jobs", jobCounts(st.Jobs))
@@ -53,6 +54,18 @@ func (a *app) statusFacts(st control.StatusAnswer) *facts {
 	f.add("confined", plain(strings.Join(st.Confined, ", ")))
 	f.add("audit", auditText(st.Audit))
 	return f
+}
+
+// labelsText is where the kernel keeps labels.
+func labelsText(st control.StatusAnswer) string {
+	if st.Labels == "" {
+		return withReason("none in the kernel", string(st.LabelsWhy))
+	}
+	text := "kept in " + string(st.Labels)
+	if st.Unlabelled > 0 {
+		text += fmt.Sprintf(", %d left out for a while", st.Unlabelled)
+	}
+	return plain(text)
 }
 
 func auditText(s control.AuditStatus) string {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -cflags "-O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu" -type label -type order object bpf/label.c
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order object bpf/label.c -- -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
 
 // Label is what a process carries. The zero value is that of a process that nobody has labelled, nor any that it descends from.
 type Label struct {

@@ -77,7 +77,10 @@ const keepsLabels = "labels"
 func (h *host) configure(text string) {
 	h.t.Helper()
 	if h.labels != "" {
-		text += fmt.Sprintf("[label]\ndir = %q\n", h.labels)
+		if !strings.Contains(text, "[label]\n") {
+			text += "[label]\n"
+		}
+		text = strings.Replace(text, "[label]\n", fmt.Sprintf("[label]\ndir = %q\n", h.labels), 1)
 	}
 	path := filepath.Join(h.dir, "jobd.toml")
 	must(h.t, os.WriteFile(path, []byte(text), 0o600))

@@ -170,6 +170,7 @@ jobd_is_ready() {
 	until_ok 60 systemctl -q is-active jobd || { not_ok 'jobd says READY' "$(systemctl is-active jobd)"; return 1; }
 	ok 'jobd says READY'
 	matches 'jobctl status names the engine' "$(ask .engine status)" '^(connector|bpf)'
+	equals 'the kernel keeps labels' "$(ask .labels status)" /sys/fs/bpf/jobd
 	note "status: $(ask tojson status)"
 }
 
@@ -186,6 +187,7 @@ login_is_a_job() {
 	equals "the job's audit_session" "${fact[audit_session]-}" "$audit"
 	contains "the job's auth_key is the key's fingerprint" "${fact[auth_key]-}" "$(ssh-keygen -lf /root/.ssh/id_ed25519.pub | awk '{ print $2 }')"
 	matches "the job's witness is not null" "${fact[witness]-null}" '^[^n]'
+	matches "a label is a witness of the job" "${fact[witness]-null}" '(^|,)label(,|$)'
 	equals 'JOB_JID in the login is the jid' "$(in_login main 'echo $JOB_JID')" "${fact[jid]-}"
 	equals 'the list is for alice, too' "$(in_login main 'jobctl list --json' | jq -r '[.[].seq] | join(" ")')" "$seq"
 	contains 'the shell is a member' "$(members "$seq")" "$shell"
@@ -394,6 +396,8 @@ jobd_is_down() {
 	local took=$SECONDS
 	systemctl stop jobd
 	equals 'jobd stopped, jobctl list: 4' "$(code jobctl list)" 4
+	equals 'jobd stopped, the labels are kept' "$(jobctl engine status --json | jq -r .labels)" /sys/fs/bpf/jobd
+	equals 'until they are unloaded' "$(code jobctl engine unload)$(ls -A /sys/fs/bpf/jobd 2>/dev/null)" 0
 	equals 'a login while jobd is down passes (fail=open)' "$(timeout 60 ssh -n "alice@$host" 'echo in')" in
 	note "that login took $((SECONDS - took)) s or less"
 	until_ok 10 pam_job_logged
