@@ -121,6 +121,9 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if err := makeDir(d.cfg.StateDir, 0o750); err != nil {
 		return err
 	}
+	if err := d.findCgroups(); err != nil {
+		return err
+	}
 	d.openLabels()
 	defer d.closeLabels()
 	d.confine() // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
@@ -197,17 +200,20 @@ func (d *jobd) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
-		return err
-	}
-	if err = d.cgroups.StepOut(kernel.Proc); err != nil {
-		return err
-	}
 	if err = d.takeUp(); err != nil {
 		return err
 	}
 	d.holder.release() // Go's poller watches these copies, and would be woken with every event
 	return nil
+}
+
+// findCgroups makes the directory of jobd's cgroups, in one that systemd makes so that not even its owner may write to it: that takes
+// rights which are given away later.
+func (d *jobd) findCgroups() (err error) {
+	if d.cgroups, err = kernel.FindCgroups(kernel.Proc, d.cfg.Cgroup); err != nil {
+		return err
+	}
+	return d.cgroups.StepOut(kernel.Proc)
 }
 
 // openEngine opens the engine and makes the tables above it.

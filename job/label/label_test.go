@@ -56,11 +56,10 @@ func take(t testing.TB, dir string) *Labels {
 
 // subject is a process that does what it is told.
 type subject struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	in   io.Writer
-	out  *bufio.Scanner
-	pids []int32
+	t   testing.TB
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Scanner
 }
 
 func start(t testing.TB, name string, args ...string) *subject {

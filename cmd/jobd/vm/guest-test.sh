@@ -170,6 +170,7 @@ jobd_is_ready() {
 	until_ok 60 systemctl -q is-active jobd || { not_ok 'jobd says READY' "$(systemctl is-active jobd)"; return 1; }
 	ok 'jobd says READY'
 	matches 'jobctl status names the engine' "$(ask .engine status)" '^(connector|bpf)'
+	equals 'jobd can make cgroups, beside systemd' "$(ask .cgroup status)" own
 	equals 'the kernel keeps labels' "$(ask .labels status)" /sys/fs/bpf/jobd
 	note "status: $(ask tojson status)"
 }
