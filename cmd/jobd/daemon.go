@@ -78,6 +78,7 @@ type model struct {
 	saved     time.Time
 	compacted int64 // size of the journal after it was written anew
 	swept     time.Time
+	sweptAt   uint64               // process events by then
 	hopeless  job.JID              // ends although somebody is left in its cgroup
 	toSweep   []job.JID            // still to be compared with their cgroups in this round
 	spent     map[string]*spending // by user, of jobs that have ended
@@ -124,9 +125,8 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if err := d.findCgroups(); err != nil {
 		return err
 	}
-	d.openLabels()
-	defer d.closeLabels()
-	d.confine() // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
+	d.openLabels() // as long as jobd runs
+	d.confine()    // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
 	if err := d.open(); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"net"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jobd-project/jobd/job/label"
 )
 
@@ -68,29 +70,39 @@ func runEngine(args []string, out io.Writer) error {
 	}
 	switch verb {
 	case "status":
-		return cfg.engineStatus().write(out, asJSON)
+		s, err := cfg.engineStatus()
+		if err != nil {
+			return err
+		}
+		return s.write(out, asJSON)
 	case "unload":
 		return cfg.unloadEngine()
 	}
 	return usageError{fmt.Errorf("there is no verb %q; jobd engine help lists them", verb)}
 }
 
-func (c *config) engineStatus() engineStatus {
-	s := engineStatus{Running: c.answers()}
+func (c *config) engineStatus() (s engineStatus, err error) {
+	if s.Running, err = c.answers(); err != nil {
+		return s, err
+	}
 	if dir := c.labelDir(); dir != "" && label.Kept(dir) {
 		s.Labels = &dir
 	}
-	return s
+	return s, nil
 }
 
 // answers reports whether a jobd listens in the run directory.
-func (c *config) answers() bool {
+func (c *config) answers() (bool, error) {
 	conn, err := net.Dial("unix", filepath.Join(c.RunDir, "jobd.sock"))
-	if err != nil {
-		return false
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
+		return false, nil
+	case errors.Is(err, unix.EAGAIN): // others wait already
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("cannot tell whether jobd runs: %w", err)
 	}
-	_ = conn.Close() // nothing was said
-	return true
+	return true, conn.Close()
 }
 
 func (s engineStatus) write(out io.Writer, asJSON bool) error {
@@ -110,8 +122,15 @@ func (s engineStatus) write(out io.Writer, asJSON bool) error {
 
 // unloadEngine takes out what outlives jobd. Processes stay in their jobs, which the next jobd finds by other witnesses.
 func (c *config) unloadEngine() error {
-	if c.answers() {
+	runs, err := c.answers()
+	if err != nil {
+		return err
+	}
+	if runs {
 		return errors.New("cannot unload what a running jobd uses: stop it first; to have it keep none, set label.use to off")
 	}
-	return unloadLabels(c.labelDir())
+	if c.labelDir() == "" {
+		return nil
+	}
+	return label.Unload(c.labelDir())
 }

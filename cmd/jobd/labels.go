@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/jobd-project/jobd/job"
@@ -51,37 +54,53 @@ var errLabelsOff = errors.New("not wanted (label.use)")
 // openLabels has the kernel keep labels, as long as that is possible and wanted. It comes before any rights are given away.
 func (d *jobd) openLabels() {
 	d.labels, d.labelsWhy = openLabels(d.cfg)
-	if d.labelsWhy != nil {
-		d.log.Info("the kernel keeps no labels", "why", d.labelsWhy)
+	if d.labelsWhy == nil {
+		return
+	}
+	d.log.Info("the kernel keeps no labels", "why", d.labelsWhy)
+	if err := os.Remove(d.cfg.labelKeyPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		d.log.Error("cannot note that labels in the kernel are not kept true", "error", err)
 	}
 }
 
 func openLabels(cfg *config) (*label.Labels, error) {
 	dir := cfg.labelDir()
-	if cfg.Label.Use == labelOff {
-		if err := unloadLabels(dir); err != nil {
+	switch {
+	case dir == "":
+		return nil, errNoLabelDir
+	case cfg.Label.Use == labelOff: // and none are left behind that nobody keeps true
+		if err := label.Unload(dir); err != nil {
 			return nil, err
 		}
 		return nil, errLabelsOff
 	}
-	if dir == "" {
-		return nil, errNoLabelDir
+	if filepath.Dir(dir) != filepath.Dir(hostLabels) {
+		if err := makeDir(dir, 0o700); err != nil {
+			return nil, err
+		}
 	}
-	return label.Open(dir)
+	key, err := cfg.labelKey()
+	if err != nil {
+		return nil, err
+	}
+	return label.Open(dir, key)
 }
 
-// unloadLabels leaves no labels behind that nobody keeps true.
-func unloadLabels(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	return label.Unload(dir)
-}
+// labelKeyPath is the file by which jobd knows that labels were kept by the jobd before, and not by one before that: who keeps none
+// takes it away.
+func (c *config) labelKeyPath() string { return filepath.Join(c.RunDir, "label.key") }
 
-func (d *jobd) closeLabels() {
-	if d.labels != nil {
-		d.labels.Close()
+// labelKey reads the key, or makes one.
+func (c *config) labelKey() (uint64, error) {
+	var b [8]byte
+	switch old, err := os.ReadFile(c.labelKeyPath()); {
+	case err == nil && len(old) == len(b):
+		return binary.NativeEndian.Uint64(old), nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return 0, err
 	}
+	_, _ = rand.Read(b[:]) // it never fails
+	return binary.NativeEndian.Uint64(b[:]), os.WriteFile(c.labelKeyPath(), b[:], 0o600)
 }
 
 // labelOptions tells the engine of them.

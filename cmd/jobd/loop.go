@@ -107,8 +107,6 @@ func (d *jobd) command(c command) error {
 // drain reads what the kernel has sent, and carries out what follows from it.
 func (d *jobd) drain() error {
 	d.syncClock()
-	d.reclaimEach(d.engine.SettleLate())
-	told := d.engine.Counts().Events
 	err := d.engine.Drain(d.watch.Dispatch)
 	if err != nil {
 		return fmt.Errorf("the engine failed: %w", err)
@@ -117,7 +115,8 @@ func (d *jobd) drain() error {
 	d.keepOut()
 	d.trouble("what processes run is not followed", d.engine.ProgramsFailed())
 	d.lookForLosses()
-	if d.engine.Counts().Events > told && time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
+	if n := d.engine.Counts().Events; n != d.sweptAt && time.Since(d.swept) > sweepEvery { // only a host on which something happens is looked at
+		d.sweptAt = n
 		d.sweep()
 	}
 	d.tuneCollector()

@@ -143,6 +143,7 @@ func (d *jobd) reclaimEach(ids []watch.ID) {
 		if label := d.engine.Claimed(id.PID); label != 0 && d.engine.Alive(id) {
 			d.reclaim(job.JID(label), []watch.ID{id})
 		}
+		d.engine.Relabel(id)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/jobd-project/jobd/cmd/jobd/confine"
+	"github.com/jobd-project/jobd/job/label"
 )
 
 // needed are the capabilities that jobd uses while it serves.
@@ -20,8 +21,8 @@ func needed(auditing, labels bool) []int {
 	if auditing {
 		caps = append(caps, unix.CAP_AUDIT_WRITE)
 	}
-	if labels {
-		caps = append(caps, unix.CAP_BPF) // before Linux 5.19 bpf(2) takes it for reading a map
+	if labels && label.ReadingTakesRights() {
+		caps = append(caps, unix.CAP_BPF)
 	}
 	return caps
 }

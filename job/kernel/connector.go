@@ -112,7 +112,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	}
 	if err == nil {
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
-			return c.hearFor(bornLong, pid, bornAt(at, readClocks()))
+			return c.hearFor(bornMost, pid, bornAt(at, readClocks()))
 		})
 	}
 	if err == nil && c.execs != ExecOff {
@@ -269,8 +269,8 @@ func (c *Connector) Drain(emit Emit) error {
 	if err := c.sentinel.failed(); err != nil {
 		return fmt.Errorf("cannot watch for ambiguous forks: %w", err)
 	}
-	if err := c.checkLabels(); err != nil {
-		return fmt.Errorf("cannot tell whether processes lack their label in the kernel: %w", err)
+	if err := c.mendLabels(); err != nil {
+		return err
 	}
 	if c.lost && n < drainMost {
 		c.resync(emit)

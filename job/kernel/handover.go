@@ -64,6 +64,7 @@ type handedProc struct {
 	Counted     bool
 	Roots       bool
 	Doubtful    bool
+	Wrote       int64
 }
 
 // handedMark is one process in the bounds of a label; it may have gone.
@@ -120,7 +121,7 @@ func (p *proc) handOver() handedProc {
 	return handedProc{
 		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids,
 		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
-		Against: p.against, Claim: p.claim, Suspect: p.suspect, Kids: p.kids, Counted: p.counted, Roots: p.roots, Doubtful: p.doubtful,
+		Against: p.against, Claim: p.claim, Suspect: p.suspect, Kids: p.kids, Counted: p.counted, Roots: p.roots, Doubtful: p.doubtful, Wrote: p.wrote,
 	}
 }
 
@@ -214,6 +215,6 @@ func (h *handedProc) takeOver() *proc {
 	return &proc{
 		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs,
 		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
-		against: h.Against, claim: h.Claim, suspect: h.Suspect, kids: h.Kids, counted: h.Counted, roots: h.Roots, doubtful: h.Doubtful,
+		against: h.Against, claim: h.Claim, suspect: h.Suspect, kids: h.Kids, counted: h.Counted, roots: h.Roots, doubtful: h.Doubtful, wrote: h.Wrote,
 	}
 }

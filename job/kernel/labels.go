@@ -6,20 +6,21 @@ import (
 	"time"
 
 	"github.com/jobd-project/jobd/job/label"
+	"github.com/jobd-project/jobd/job/watch"
 )
 
 // KeepLabels has the engine keep its labels in the kernel too, as the first of the witnesses. They are not closed with it.
-func KeepLabels(kept *label.Labels) Option { return func(c *Connector) { c.labels = newLabels(kept) } }
+func KeepLabels(kept *label.Labels) Option {
+	return func(c *Connector) { c.labels = &labels{kept: kept} }
+}
 
 // labels are the engine's in the kernel.
 type labels struct {
 	kept   *label.Labels
-	missed uint64 // children without one, as it was read last and not made good
-	wrong  bool   // somebody may lack one
+	wrong  bool   // somebody may lack one, or have another than they should
+	doubts uint64 // of one's own, among those that are to be made good
 	looked time.Time
 }
-
-func newLabels(kept *label.Labels) *labels { return &labels{kept: kept} }
 
 // kernelLabel is what the kernel is to keep of a process.
 func (p *proc) kernelLabel() label.Label {
@@ -32,11 +33,17 @@ func (p *proc) kernelLabel() label.Label {
 	return label.Label{}
 }
 
-// takenOut makes a process one that is out of a job, as the kernel kept it.
-func (p *proc) takenOut(l label.Label) { p.label, p.out, p.prev = 0, true, Label(l.Out) }
+// takenOut makes a process one that is out of a job, as the kernel kept it. parent is nil where it is not known.
+func (p *proc) takenOut(of Label, parent *proc) {
+	p.label, p.out, p.prev = 0, true, of
+	if parent != nil && parent.out && !p.counted {
+		p.counted = true
+		parent.kids++
+	}
+}
 
-// labelled reads what a process had inherited when it was forked, also when its fork was heard of just now: that is told before its
-// maker comes to the copy (kernel/fork.c: proc_fork_connector, then trace_task_newtask). Who has run has it.
+// labelled reads what a process had inherited when it was forked. An error: it has gone, or that is still to come, because its fork is
+// told before its maker comes to the copy (kernel/fork.c: proc_fork_connector, then trace_task_newtask). Who has run has it.
 func (c *Connector) labelled(most time.Duration, pid int32) (label.Label, error) {
 	if c.labels == nil {
 		return label.Label{}, nil
@@ -53,12 +60,17 @@ func (c *Connector) labelled(most time.Duration, pid int32) (label.Label, error)
 	}
 }
 
-// write has the kernel keep what a process is now. One that has gone needs nothing.
+// write has the kernel keep what a process is now. One that has gone needs nothing. What it forked until then may have the label that it
+// had before.
 func (c *Connector) write(p *proc) {
 	if c.labels == nil {
 		return
 	}
-	err := c.labels.kept.Set(p.id.PID, p.kernelLabel())
+	err := c.labels.kept.Set(p.id.PID, p.kernelLabel(), func() bool {
+		st, err := c.FS.Stat(p.id.PID)
+		return errors.Is(err, ErrBusy) || err == nil && p.began(st.Start)
+	})
+	p.wrote = readClocks().mono
 	if err == nil || errors.Is(err, label.ErrGone) {
 		return
 	}
@@ -68,21 +80,16 @@ func (c *Connector) write(p *proc) {
 	c.doubtLabels()
 }
 
-// remembered is what the kernel kept of a process while there was no engine, which is at least as new as what is on file. told is false
-// where that is nothing.
-func (c *Connector) remembered(p *proc) (said Label, told bool) {
-	l, err := c.labelled(bornMost, p.id.PID)
-	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
-		return 0, false
+// doubtLabels notes that not everybody has the label that they ought to, for the next engine too.
+func (c *Connector) doubtLabels() {
+	c.distrust()
+	c.labels.doubts++
+	if err := c.labels.kept.Doubt(); err != nil {
+		c.Log.Error("cannot note that processes may lack their label", "error", err)
 	}
-	if said, told = c.bench.read(l); told && said == 0 {
-		p.takenOut(l)
-	}
-	return said, told
 }
 
-// doubtLabels notes that not everybody has the label that they ought to.
-func (c *Connector) doubtLabels() {
+func (c *Connector) distrust() {
 	c.labels.wrong = true
 	c.bench.trust(false)
 }
@@ -90,67 +97,93 @@ func (c *Connector) doubtLabels() {
 // mendEvery is how often it is tried to make labels good: that looks at every member.
 const mendEvery = time.Second
 
-// checkLabels looks whether the kernel had to leave out labels, and makes that good: the engine followed those children all the same.
-func (c *Connector) checkLabels() error {
+// checkLabels looks whether the kernel had to leave out labels: then who has none can be anybody's.
+func (c *Connector) checkLabels() (missed uint64, err error) {
+	if missed, err = c.labels.kept.Missed(); missed > 0 && !c.labels.wrong {
+		c.distrust()
+	}
+	return missed, err
+}
+
+// mendLabels makes good what checkLabels found: the engine followed those processes all the same.
+func (c *Connector) mendLabels() error {
 	if c.labels == nil {
 		return nil
 	}
-	n, err := c.labels.kept.Missed()
-	if err != nil {
+	n, err := c.checkLabels()
+	if err != nil || !c.labels.wrong || !c.emptied || time.Since(c.labels.looked) < mendEvery {
 		return err
 	}
-	if n != c.labels.missed {
-		c.counts.Unlabelled += n - c.labels.missed
-		c.labels.missed = n
-		c.doubtLabels()
-	}
-	if !c.labels.wrong || !c.emptied || time.Since(c.labels.looked) < mendEvery {
-		return nil
-	}
-	c.labels.looked, c.labels.wrong = time.Now(), false
+	c.labels.looked = time.Now()
 	c.writeAll()
-	if c.labels.wrong {
-		return nil
+	if now, err := c.labels.kept.Missed(); err != nil || now != n {
+		return err
 	}
-	c.labels.missed = 0
+	if err := c.labels.kept.Mended(n); err != nil {
+		return err
+	}
+	c.counts.Unlabelled += n - min(c.labels.doubts, n)
+	c.labels.wrong, c.labels.doubts = false, 0
 	c.bench.trust(true)
-	return c.labels.kept.Mended(n)
+	return nil
 }
 
-// writeAll has the kernel keep what all are that are in a job, or out of one.
+// writeAll has the kernel keep what all are that are in a job, or out of one. Of one with several threads the first one's label says
+// little.
 func (c *Connector) writeAll() {
 	for p := range c.lin.all() {
 		if want := p.kernelLabel(); want != (label.Label{}) {
-			if has, err := c.labels.kept.Get(p.id.PID); err == nil && has != want {
+			if has, err := c.labels.kept.Get(p.id.PID); err == nil && (has != want || p.tids != nil) {
 				c.write(p)
 			}
 		}
 	}
 }
 
-// takeLabels begins with what the kernel kept while there was no engine: all of it, if it was kept all the while.
+// takeLabels begins with what the kernel kept while there was no engine: all of it, unless something was in doubt.
 func (c *Connector) takeLabels() error {
-	if c.labels == nil {
+	switch {
+	case c.labels == nil:
+		return nil
+	case !c.labels.kept.Found():
+		c.doubtLabels()
 		return nil
 	}
-	n, err := c.labels.kept.Missed()
-	if err != nil {
-		return fmt.Errorf("cannot tell whether processes lack their label in the kernel: %w", err)
+	c.bench.trust(true)
+	_, err := c.checkLabels()
+	return err
+}
+
+// remembered is what the kernel kept of a process while there was no engine. told is false where that is nothing.
+func (c *Connector) remembered(p, parent *proc) (said Label, told bool) {
+	l, err := c.labelled(bornMost, p.id.PID)
+	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
+		return 0, false
 	}
-	if c.labels.missed = n; n == 0 && c.labels.kept.Found() {
-		c.bench.trust(true)
-	} else {
-		c.doubtLabels()
+	if said, told = c.bench.read(l); told && said == 0 {
+		p.takenOut(Label(l.Out), parent)
+		p.roots = c.FS.RootsOwn(p.id.PID)
 	}
-	return nil
+	return said, told
 }
 
 // lacksLabel says what is wrong with a process's label in the kernel; empty: nothing, or nobody can say. Of which job somebody is out
 // makes no difference: the events know whose child they seem to be, the kernel who made them.
 func (c *Connector) lacksLabel(p *proc, has label.Label) string {
 	want := p.kernelLabel()
-	if c.labels == nil || c.labels.wrong || want == (label.Label{}) || has.In == want.In && (has.Out != 0) == (want.Out != 0) {
+	if c.labels == nil || c.labels.wrong || want == (label.Label{}) || has.In == want.In && (want.In != 0 || has.Out != 0) {
 		return ""
 	}
 	return fmt.Sprintf("process %d has label %d (out of %d) in the kernel, and should have %d (%d)", p.id.PID, uint32(has.In), uint32(has.Out), uint32(want.In), uint32(want.Out))
+}
+
+// Relabel has the kernel keep what a process is, if it keeps something else. Drain before.
+func (c *Connector) Relabel(id watch.ID) {
+	p := c.lin.of(id.PID)
+	if p == nil || p.id != id || c.labels == nil {
+		return
+	}
+	if has, err := c.labels.kept.Get(id.PID); err == nil && c.lacksLabel(p, has) != "" {
+		c.write(p)
+	}
 }

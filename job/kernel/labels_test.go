@@ -3,6 +3,8 @@ package kernel
 import (
 	"bufio"
 	"io"
+	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -113,7 +115,7 @@ func realLabels(t *testing.T) *label.Labels {
 			t.Error(err)
 		}
 	})
-	l, err := label.Open(dir)
+	l, err := label.Open(dir, 1)
 	if err != nil {
 		if integration() {
 			t.Fatal(err)
@@ -129,8 +131,11 @@ func realLabels(t *testing.T) *label.Labels {
 func TestIntegrationLabels(t *testing.T) {
 	kept := realLabels(t)
 	open := func() *Connector {
-		c := realEngine(t, KeepLabels(kept))
-		c.Cgroups = &Cgroups{}
+		c, err := OpenConnector(Proc, &Cgroups{}, slog.New(slog.NewTextHandler(os.Stderr, nil)), KeepLabels(kept))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
 		return c
 	}
 	c := open()

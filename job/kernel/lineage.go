@@ -53,6 +53,7 @@ type proc struct {
 	// against: it, or what it descends from, was put where it is against its witnesses, which say claim. They go on saying so.
 	against bool
 	claim   Label
+	wrote   int64 // stamp: what it forked until then may have another label in the kernel
 	// suspect: nobody saw which program it ran, which may have been an exempt one.
 	suspect bool
 }

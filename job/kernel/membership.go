@@ -17,10 +17,7 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 	}
 	p.setLabel(label, now)
 	p.out = false
-	if c.labels != nil {
-		c.write(p)
-		p.since = max(p.since, readClocks().mono) // what was forked until then may have the label or not
-	}
+	c.write(p)
 	c.confront(p)
 	c.markAncestors(id, label)
 	return c.sentinel.watch(c.lin.markedPIDs())
@@ -100,7 +97,7 @@ func (c *Connector) Forget(label Label) error {
 	return c.sentinel.watch(c.lin.markedPIDs())
 }
 
-// Testify makes a job's placement a witness for it, and names the witnesses: "cgroup", "audit", both or none.
+// Testify makes a job's placement a witness for it, and names the witnesses: "label", "cgroup", "audit", some of them or none.
 // session is what the job's processes have, also where that is no witness.
 func (c *Connector) Testify(label Label, p job.Placement, session *uint32) string {
 	said := c.bench.call(label, p)

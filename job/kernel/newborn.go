@@ -10,10 +10,9 @@ import (
 )
 
 // How long a child may take from the event of its fork to its cgroup, and how often it is looked at meanwhile. It takes a
-// microsecond, unless its maker loses the CPU just then. The sentinel has more time than the loop.
+// microsecond, unless its maker loses the CPU just then.
 const (
 	bornMost = 2 * time.Millisecond
-	bornLong = 20 * time.Millisecond
 	bornLook = 50 * time.Microsecond
 )
 

@@ -42,12 +42,15 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		}
 		parent := c.lin.of(s.PPID)
 		known := s.known(poes, entries, out)
-		label, told := c.remembered(p)
-		if told && label == 0 || !told && entries[known] == 0 && c.isOut(p, parent, Label(out[known]), poes[known] != 0) {
-			continue
+		label := Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any witness: that may be another's too
+		told := false
+		if label == 0 && out[known] == 0 {
+			if label, told = c.remembered(p, parent); told && label == 0 {
+				continue
+			}
 		}
-		if label == 0 {
-			label = Label(cmp.Or(entries[known], poes[known])) // what is on file goes before any other witness: that may be another's too
+		if !told && entries[known] == 0 && c.isOut(p, parent, Label(out[known]), poes[known] != 0) {
+			continue
 		}
 		if label == 0 {
 			label = p.label // an impostor's
@@ -157,7 +160,7 @@ func (c *Connector) whose(s seen) Label {
 		return parent.label
 	case label != 0:
 		return label
-	case parent != nil && parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}):
+	case parent != nil && parent.label != 0 && (heard.label.In != 0 || !c.bench.reliable(map[Label]int{parent.label: 1})):
 		return parent.label
 	}
 	return c.bench.verdict(heard, 0)

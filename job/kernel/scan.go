@@ -255,7 +255,7 @@ func (c *Connector) welcome(s seen, emit Emit) {
 	known := Label(0)
 	switch said, told := c.bench.read(heard.label); {
 	case ok && told && said == 0:
-		p.takenOut(heard.label)
+		p.takenOut(Label(heard.label.Out), parent)
 	case parent != nil:
 		known = parent.label
 		if !ok || !told && !c.holds(heard) {

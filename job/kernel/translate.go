@@ -89,10 +89,13 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 	switch {
 	case parent == nil && parentTGID != 0:
 		e.Parent, e.Inferred = c.settleOrphan(child, ev.time)
-	case c.lin.ambiguous(parent), c.labels != nil && parent != nil && child.label != parent.label:
+	case c.lin.ambiguous(parent):
 		e.Parent, e.Inferred = c.settle(child, parent, ev.time)
 	case parent != nil && child.label != parent.label:
 		e.Parent = c.bornBefore(child, parent)
+	}
+	if parent != nil && ev.time <= parent.wrote {
+		c.write(child)
 	}
 	if parent != nil && parent.suspect {
 		c.lookExempt(child, ev.time)
@@ -168,12 +171,16 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	if !ok {
 		heard, ok = c.hear(child.id.PID, bornAt(at, c.clock))
 	}
-	if ok && heard.label.Out != 0 {
-		child.takenOut(heard.label)
-		return watch.ID{}, false
-	}
-	if !ok {
+	switch says, told := c.bench.read(heard.label); {
+	case !ok:
 		c.unsettled.put(child.id)
+	case told && says == 0:
+		child.takenOut(Label(heard.label.Out), parent)
+		return watch.ID{}, false
+	case !told && c.labels != nil:
+		if _, err := c.checkLabels(); err != nil { // before it is believed that there is none
+			c.distrust()
+		}
 	}
 	if child.out { // what was detached still carries every mark but jobd's own cgroup
 		heard.audit = nil
@@ -182,7 +189,7 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 		}
 	}
 	label := c.bench.verdict(heard, child.label)
-	sure := c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
+	sure := heard.label.In == 0 && c.bench.reliable(c.lin.marks[parent.id]) && c.bench.reliable(map[Label]int{child.label: 1})
 	if c.Log.Enabled(context.Background(), slog.LevelDebug) {
 		c.Log.Debug("ambiguous fork", "pid", child.id.PID, "named", parent.id.PID, "inherits", child.label, "asked", ok,
 			"cgroup", heard.cgroup, "verdict", label, "sure", sure)

@@ -205,11 +205,10 @@ func (b *bench) read(l label.Label) (says Label, told bool) {
 }
 
 func (b *bench) readLocked(l label.Label) (says Label, told bool) {
-	if l.Out != 0 {
-		return 0, true
+	if _, open := b.places[Label(l.In)]; open {
+		return Label(l.In), true
 	}
-	_, open := b.places[Label(l.In)]
-	return Label(l.In), open
+	return 0, l.In == 0 && l.Out != 0
 }
 
 // claim is what judge says, if it is by a label, by jobd's own cgroup or by the audit session.
@@ -228,7 +227,7 @@ func (b *bench) claim(t testimony) Label {
 // from their login. It is not for cgroups, in which strangers may be. When the label that is known already is one of
 // them, nothing better is known.
 func (b *bench) verdict(t testimony, known Label) Label {
-	if label := b.judge(t); label != 0 || t.label.Out != 0 || t.audit == nil {
+	if label := b.judge(t); label != 0 || t.audit == nil {
 		return label
 	}
 	b.mu.Lock()

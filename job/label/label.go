@@ -31,19 +31,17 @@ type Labels struct {
 	copies  link.Link
 	found   bool
 
-	mu sync.Mutex // one order at a time
+	mu sync.Mutex // one order at a time, and one writer of slotMended
 }
 
 // Open takes up the labels that were kept in dir, or begins to keep some there; bpffs is mounted where it is missing. From then on
-// they are kept until Unload, whether somebody has them open or not.
-func Open(dir string) (*Labels, error) {
-	if err := mount(dir); err != nil {
-		return nil, fmt.Errorf("cannot keep labels in the kernel: %w", err)
-	}
-	l, err := open(dir)
-	if errors.Is(err, ebpf.ErrMapIncompatible) { // another jobd's, who kept them otherwise
+// they are kept until Unload, whether somebody has them open or not. key says whose labels are meant, and not 0: those that were begun
+// with another are forgotten, because somebody else may not have kept them true.
+func Open(dir string, key uint64) (*Labels, error) {
+	l, err := openKept(dir, key)
+	if errors.Is(err, errOthers) || errors.Is(err, ebpf.ErrMapIncompatible) {
 		if err = Unload(dir); err == nil {
-			l, err = open(dir)
+			l, err = openKept(dir, key)
 		}
 	}
 	if err != nil {
@@ -52,29 +50,73 @@ func Open(dir string) (*Labels, error) {
 	return l, nil
 }
 
-func open(dir string) (l *Labels, err error) {
-	l = &Labels{}
-	defer func() {
-		if err != nil {
-			l.Close()
-		}
-	}()
+// errOthers are labels that were begun with another key.
+var errOthers = errors.New("these are somebody else's labels")
+
+func openKept(dir string, key uint64) (*Labels, error) {
+	if err := mount(dir); err != nil {
+		return nil, err
+	}
+	l := &Labels{found: Kept(dir)}
+	if err := l.open(dir, key); err != nil {
+		l.Close()
+		return nil, short(err)
+	}
+	return l, nil
+}
+
+func (l *Labels) open(dir string, key uint64) error {
+	if err := l.load(dir); err != nil {
+		return err
+	}
+	has, err := l.slot(slotKey)
+	if err != nil {
+		return err
+	}
+	if l.found && has != key {
+		return errOthers
+	}
+	if err := l.objects.Missed.Put(slotKey, key); err != nil {
+		return err
+	}
+	if l.copies, err = link.AttachTracing(link.TracingOptions{Program: l.objects.Copy}); err != nil {
+		return err
+	}
+	return pinLink(l.copies, dir)
+}
+
+// load makes the maps that are not there yet, and the programs anew: those may be another version's.
+func (l *Labels) load(dir string) error {
 	spec, err := loadObject()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, name := range pinned {
 		spec.Maps[name].Pinning = ebpf.PinByName
 	}
-	_, missing := os.Stat(pinPath(dir, objectMapLabels))
-	l.found = missing == nil
-	if err := spec.LoadAndAssign(&l.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}); err != nil {
-		return nil, short(err)
+	if err := spec.Variables[objectVarLooksFail].Set(looksFail()); err != nil {
+		return err
 	}
-	if l.copies, err = link.AttachTracing(link.TracingOptions{Program: l.objects.Copy}); err != nil {
-		return nil, err
+	return spec.LoadAndAssign(&l.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}})
+}
+
+// looksFail reports whether the kernel is older than 6.2, in which bpf_task_storage_get stopped to fail where it only looks
+// (kernel/bpf/bpf_task_storage.c).
+func looksFail() bool { return olderThan(6, 2) }
+
+// ReadingTakesRights reports whether whoever has labels open needs CAP_BPF to read and to set them, as before Linux 5.19
+// (kernel/bpf/syscall.c, __sys_bpf, with kernel.unprivileged_bpf_disabled).
+func ReadingTakesRights() bool { return olderThan(5, 19) }
+
+// olderThan compares the kernel's version; what cannot be read is old.
+func olderThan(major, minor int) bool {
+	var u unix.Utsname
+	var its [2]int
+	if err := unix.Uname(&u); err != nil {
+		return true
 	}
-	return l, pinLink(l.copies, dir)
+	n, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &its[0], &its[1])
+	return err != nil || n != 2 || its[0] < major || its[0] == major && its[1] < minor
 }
 
 // short leaves out the verifier's log, which is many lines long.
@@ -116,7 +158,7 @@ func (l *Labels) Get(pid int32) (Label, error) {
 
 func handle(pid int32) (fd int, err error) {
 	fd, err = unix.PidfdOpen(int(pid), 0)
-	if err == unix.ESRCH || err == unix.EINVAL { // EINVAL: a thread's number by now
+	if err == unix.ESRCH || err == unix.EINVAL || err == unix.ENOENT { // a thread's number by now: the latter two, by kernel
 		return -1, ErrGone
 	}
 	return fd, os.NewSyscallError("pidfd_open", err)
@@ -129,25 +171,39 @@ func alive(fd int) error {
 	return nil
 }
 
-// Missed counts the children that may have no label and should, but for those that Mended was told of.
-func (l *Labels) Missed() (n uint64, err error) {
-	all, mended := n, n
-	if err = l.objects.Missed.Lookup(slotMissed, &all); err == nil {
-		err = l.objects.Missed.Lookup(slotMended, &mended)
+// What the map of that name has beside the number of children that the kernel missed.
+const slotMissed, slotMended, slotKey = uint32(0), uint32(1), uint32(2)
+
+// Missed counts the children that may have no label and should, and the doubts; not those that Mended was told of.
+func (l *Labels) Missed() (uint64, error) {
+	missed, err := l.slot(slotMissed)
+	if err != nil {
+		return 0, err
 	}
-	return all - mended, err
+	mended, err := l.slot(slotMended)
+	return missed - mended, err
 }
 
-// Mended says that as many children have their label by now as Missed gave.
-func (l *Labels) Mended(n uint64) error {
-	if n == 0 {
-		return nil
-	}
-	var mended uint64
-	if err := l.objects.Missed.Lookup(slotMended, &mended); err != nil {
+// Mended says that as many have their label by now as Missed gave.
+func (l *Labels) Mended(n uint64) error { return l.mend(n) }
+
+// Doubt notes that somebody may have another label than they should, which is one more that Missed counts: whoever opens the labels
+// next is to know.
+func (l *Labels) Doubt() error { return l.mend(^uint64(0)) }
+
+func (l *Labels) mend(n uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mended, err := l.slot(slotMended)
+	if err != nil || n == 0 {
 		return err
 	}
 	return l.objects.Missed.Put(slotMended, mended+n)
 }
 
-const slotMissed, slotMended = uint32(0), uint32(1) // of the map that counts them
+func (l *Labels) slot(key uint32) (n uint64, err error) {
+	if err := l.objects.Missed.Lookup(key, &n); err != nil {
+		return 0, fmt.Errorf("cannot tell how many labels are missing: %w", err)
+	}
+	return n, nil
+}

@@ -15,6 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const key = 7
+
+func sure() bool { return true }
+
 // place gives a directory of its own for labels, with bpffs on it; it skips where there can be none.
 func place(t testing.TB) string {
 	t.Helper()
@@ -33,7 +37,7 @@ func place(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	l, err := Open(dir)
+	l, err := Open(dir, key)
 	if err != nil {
 		skip(err)
 	}
@@ -46,7 +50,7 @@ func place(t testing.TB) string {
 
 func take(t testing.TB, dir string) *Labels {
 	t.Helper()
-	l, err := Open(dir)
+	l, err := Open(dir, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +134,7 @@ func TestIntegrationThreads(t *testing.T) {
 	s := start(t, compile(t, "forks"))
 	s.next()
 	want := Label{In: 1<<63 | 7}
-	if err := l.Set(s.pid(), want); err != nil {
+	if err := l.Set(s.pid(), want, sure); err != nil {
 		t.Fatal(err)
 	}
 	s.tell()
@@ -168,7 +172,7 @@ func TestIntegrationOutlives(t *testing.T) {
 	}
 	s := start(t, "sh", "-c", "read x; sleep 1000 & echo $!; read x; sleep 1000 & echo $!; wait")
 	in, out := Label{In: 5}, Label{Out: 5}
-	if err := l.Set(s.pid(), in); err != nil {
+	if err := l.Set(s.pid(), in, sure); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
@@ -180,7 +184,7 @@ func TestIntegrationOutlives(t *testing.T) {
 	}
 	has(t, l, s.pid(), in)
 	has(t, l, first, in)
-	if err := l.Set(s.pid(), out); err != nil {
+	if err := l.Set(s.pid(), out, sure); err != nil {
 		t.Fatal(err)
 	}
 	s.tell()
@@ -197,6 +201,77 @@ func TestIntegrationOutlives(t *testing.T) {
 	has(t, l, s.pid(), Label{})
 }
 
+// TestIntegrationOthers: labels that somebody else began are forgotten, and what else is in their directory is not touched.
+func TestIntegrationOthers(t *testing.T) {
+	dir := place(t)
+	l := take(t, dir)
+	s := start(t, "sleep", "1000")
+	if err := l.Set(s.pid(), Label{In: 5}, sure); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	other, err := Open(dir, key+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other.Found() {
+		t.Error("somebody else's labels are taken for one's own")
+	}
+	has(t, other, s.pid(), Label{})
+	defer other.Close()
+	foreign := filepath.Join(dir, "foreign")
+	if err := other.objects.Missed.Pin(foreign); err != nil {
+		t.Fatal(err)
+	}
+	if err := Unload(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(foreign); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIntegrationMissed: what may be missing, and doubts, are known to whoever opens the labels next, until it is made good.
+func TestIntegrationMissed(t *testing.T) {
+	dir := place(t)
+	l := take(t, dir)
+	want := func(l *Labels, n uint64) {
+		t.Helper()
+		if got, err := l.Missed(); got != n || err != nil {
+			t.Errorf("%d are missing, want %d: %v", got, n, err)
+		}
+	}
+	want(l, 0)
+	for range 3 {
+		if err := l.Doubt(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Close()
+	l = take(t, dir)
+	want(l, 3)
+	if err := l.Mended(2); err != nil {
+		t.Fatal(err)
+	}
+	want(l, 1)
+}
+
+// TestBadPlaces: labels are kept nowhere where others' things would be hidden or taken away.
+func TestBadPlaces(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{host, full} {
+		if err := mount(dir); err == nil {
+			t.Errorf("%s will do", dir)
+		}
+	}
+}
+
 // TestIntegrationGone: nobody is labelled in place of somebody who has gone.
 func TestIntegrationGone(t *testing.T) {
 	l := take(t, place(t))
@@ -208,10 +283,14 @@ func TestIntegrationGone(t *testing.T) {
 	if _, err := l.Get(pid); err != ErrGone {
 		t.Errorf("Get: %v", err)
 	}
-	if err := l.Set(pid, Label{In: 1}); err != ErrGone {
+	if err := l.Set(pid, Label{In: 1}, sure); err != ErrGone {
 		t.Errorf("Set: %v", err)
 	}
-	if err := l.Set(1, Label{In: 1, Out: 1}); err == nil {
+	if err := l.Set(int32(os.Getpid()), Label{In: 1}, func() bool { return false }); err != ErrGone {
+		t.Errorf("Set of somebody else: %v", err)
+	}
+	has(t, l, int32(os.Getpid()), Label{})
+	if err := l.Set(1, Label{In: 1, Out: 1}, sure); err == nil {
 		t.Error("in and out at once")
 	}
 }
@@ -238,7 +317,7 @@ func BenchmarkSet(b *testing.B) {
 	l := take(b, place(b))
 	s := start(b, "sleep", "1000")
 	for i := range uint64(b.N) {
-		if err := l.Set(s.pid(), Label{In: i + 1}); err != nil {
+		if err := l.Set(s.pid(), Label{In: i + 1}, sure); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -23,20 +23,21 @@ type objectOrder struct {
 	_       structs.HostLayout
 	Label   objectLabel
 	Tgid    int32
+	Seen    uint32
 	Changed uint32
 	Failed  uint32
-	Zero    uint32
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	objectMapLabels  = "labels"
-	objectMapMissed  = "missed"
-	objectMapOrders  = "orders"
-	objectProgCopy   = "copy"
-	objectProgSetAll = "set_all"
+	objectMapLabels    = "labels"
+	objectMapMissed    = "missed"
+	objectMapOrders    = "orders"
+	objectProgCopy     = "copy"
+	objectProgSetAll   = "set_all"
+	objectVarLooksFail = "looks_fail"
 )
 
 // loadObject returns the embedded CollectionSpec for object.
@@ -98,6 +99,7 @@ type objectMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
+	LooksFail *ebpf.VariableSpec `ebpf:"looks_fail"`
 }
 
 // objectObjects contains all objects after they have been loaded into the kernel.
@@ -137,6 +139,7 @@ func (m *objectMaps) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
+	LooksFail *ebpf.Variable `ebpf:"looks_fail"`
 }
 
 // objectPrograms contains all programs after they have been loaded into the kernel.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -20,28 +22,48 @@ func pinPath(dir, name string) string { return filepath.Join(dir, name) }
 // host is where bpffs belongs (systemd mounts it there).
 const host = "/sys/fs/bpf"
 
-// mount makes dir, which has to be under bpffs: that is mounted where the host has its own, or on dir itself elsewhere.
+// mount makes dir, which has to be under bpffs: that is mounted where the host has its own, or, elsewhere, on dir itself if nothing is in
+// there.
 func mount(dir string) error {
 	at := dir
-	if filepath.Dir(dir) == host {
+	switch {
+	case dir == host:
+		return fmt.Errorf("%s is for everybody: name a directory in it", host)
+	case strings.HasPrefix(dir, host+"/"):
 		at = host
-	} else if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+	default:
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
 	is, err := isBPF(at)
 	if err == nil && !is {
-		err = os.NewSyscallError("mount", unix.Mount("bpf", at, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"))
+		err = mountAt(at)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", at, err)
+		return err
 	}
 	return os.MkdirAll(dir, 0o700)
+}
+
+func mountAt(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err == nil && len(list) > 0 {
+		err = fmt.Errorf("cannot mount bpffs on %s: there is something in it", dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("bpf", dir, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
+		return fmt.Errorf("cannot mount bpffs on %s: %w", dir, err)
+	}
+	return nil
 }
 
 func isBPF(dir string) (bool, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return false, err
+		return false, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
 	return st.Type == unix.BPF_FS_MAGIC, nil
 }
@@ -80,14 +102,21 @@ func Unload(dir string) error {
 	return nil
 }
 
+// removeAll takes away what jobd pinned, then the directory, or the mount on it, unless there is something else.
 func removeAll(dir string) error {
 	for _, name := range append([]string{pinnedLink + "_next", pinnedLink}, pinned...) {
 		if err := os.Remove(pinPath(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	if filepath.Dir(dir) == host {
-		return os.Remove(dir)
+	if list, err := os.ReadDir(dir); err != nil || slices.ContainsFunc(list, func(e os.DirEntry) bool { return !kernels(e.Name()) }) {
+		return err
 	}
-	return os.NewSyscallError("umount", unix.Unmount(dir, unix.MNT_DETACH))
+	if is, err := isBPF(filepath.Dir(dir)); err != nil || is {
+		return errors.Join(err, os.Remove(dir))
+	}
+	return os.NewSyscallError("umount", unix.Unmount(dir, 0))
 }
+
+// kernels reports whether a file is in each bpffs from the beginning (kernel/bpf/inode.c, populate_bpffs).
+func kernels(name string) bool { return name == "maps.debug" || name == "progs.debug" }

@@ -1,6 +1,7 @@
 package label
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,9 @@ import (
 // were made meanwhile, by threads that did not have it yet.
 const passesMost = 100
 
-// Set gives a process another label: all its threads, and so whatever they fork from now on.
-func (l *Labels) Set(pid int32, to Label) error {
+// Set gives a process another label: all its threads, and so whatever they fork from now on. meant is asked whether the pid is still
+// that of the process that is meant, when it cannot be another's any more without an error.
+func (l *Labels) Set(pid int32, to Label, meant func() bool) error {
 	if to.In != 0 && to.Out != 0 {
 		return errors.New("cannot be in a job and out of one")
 	}
@@ -27,32 +29,47 @@ func (l *Labels) Set(pid int32, to Label) error {
 		return err
 	}
 	defer unix.Close(fd)
+	if !meant() {
+		return ErrGone
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	whole := false // the last pass left nobody out for sure
 	for range passesMost {
-		o, err := l.pass(pid, to)
+		o, err := l.pass(pid, to, whole)
 		switch {
-		case errors.Is(err, unix.ESRCH):
-			return ErrGone
 		case err != nil:
 			return fmt.Errorf("cannot label process %d: %w", pid, err)
 		case o.Failed > 0:
 			return fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
-		case o.Changed == 0:
+		case o.Changed > 0:
+		case whole || single(pid):
 			return alive(fd)
+		default:
+			whole = true
 		}
 	}
 	return fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
 }
 
-// pass goes through all threads once.
-func (l *Labels) pass(pid int32, to Label) (o objectOrder, err error) {
+// single reports whether a process has one thread only.
+func single(pid int32) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && bytes.Contains(b, []byte("\nThreads:\t1\n"))
+}
+
+// pass goes through all threads once. The kernel's list of one process's threads ends early where the thread at which it stands has been
+// reaped (kernel/bpf/task_iter.c, task_group_seq_get_next), that of the whole host does not.
+func (l *Labels) pass(pid int32, to Label, whole bool) (o objectOrder, err error) {
 	o = objectOrder{Tgid: pid, Label: objectLabel{In: to.In, Out: to.Out}}
 	if err := l.objects.Orders.Put(uint32(0), &o); err != nil {
 		return o, err
 	}
-	r, err := threads(l.objects.SetAll, pid)
-	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.EINVAL) { // before Linux 6.1: all the host's, of which set_all takes its own
+	var r io.ReadCloser
+	if !whole {
+		r, err = threads(l.objects.SetAll, pid)
+	}
+	if whole || errors.Is(err, unix.E2BIG) || errors.Is(err, unix.EINVAL) { // the latter two: before Linux 6.1
 		r, err = tasks(l.objects.SetAll)
 	}
 	if err != nil {

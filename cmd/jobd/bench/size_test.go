@@ -20,7 +20,11 @@ const (
 	members = jobs * perJob
 )
 
-const idle = 10 * time.Second
+// A host is idle when jobd has looked once more at the cgroups of all jobs, 10 s after it did so last.
+const (
+	settling = 12 * time.Second
+	idle     = 10 * time.Second
+)
 
 // quiet is how many events of others still count as nothing happening. With more, what jobd used says little.
 const quiet = 200
@@ -164,6 +168,7 @@ func (b *bench) reportScrape(what string, d *daemon, empty samples) error {
 
 // reportIdle measures what jobd does when nothing happens in its jobs. Others on the host go on meanwhile.
 func (b *bench) reportIdle(d *daemon) error {
+	time.Sleep(settling)
 	before, err := d.client.Status(b.ctx)
 	if err != nil {
 		return err
