@@ -217,3 +217,51 @@ func TestIntegrationLabels(t *testing.T) {
 		t.Errorf("%d unwitnessed", n.Unwitnessed)
 	}
 }
+
+// TestIntegrationForkedMeanwhile: what a process forks while it is put into a job, and while it is taken out, has the label in the
+// kernel that goes with where the engine has it.
+func TestIntegrationForkedMeanwhile(t *testing.T) {
+	c, err := OpenConnector(Proc, &Cgroups{}, slog.New(slog.NewTextHandler(os.Stderr, nil)), KeepLabels(realLabels(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	const forks = 300
+	id, begin := shell(t, c, "i=0; while [ $i -lt 300 ]; do sleep 1000 & i=$((i+1)); done; wait")
+	c.Testify(7, job.Placement{}, nil)
+	born := func(n int) {
+		t.Helper()
+		until(t, c, ignore, func() bool { return len(c.Children(id)) > n })
+	}
+	begin()
+	born(forks / 10)
+	for range 20 {
+		if err := c.Attach(id, 7, readClocks().mono); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Detach(id, readClocks().mono); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Drain(ignore); err != nil {
+			t.Fatal(err)
+		}
+	}
+	born(forks)
+	until(t, c, ignore, func() bool { return !c.labels.wrong })
+	in, out := 0, 0
+	for _, child := range c.Children(id) {
+		p := c.lin.of(child.PID)
+		if p.label != 0 {
+			in++
+		} else if p.out {
+			out++
+		}
+		if says := c.Differs(child.PID); says != "" {
+			t.Error(says)
+		}
+	}
+	t.Logf("%d are in, %d out", in, out)
+	if out == 0 {
+		t.Error("nobody is out")
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/control"
 )
 
 // engine is jobd engine, to which jobctl engine hands over: its exit code, and where it says that labels are kept.
@@ -61,4 +63,28 @@ func TestLabelsUnloaded(t *testing.T) {
 	if st, err := h.client.Status(h.soon()); err != nil || st.Labels != "" || st.LabelsWhy == "" {
 		t.Errorf("status: labels %q, %q, %v", st.Labels, st.LabelsWhy, err)
 	}
+}
+
+// Labels that a jobd in between has not kept true are forgotten: what was taken out meanwhile stays out.
+func TestLabelsNotKeptTrue(t *testing.T) {
+	h := newHost(t, "--cgroup", "off", keepsLabels)
+	h.newWorld(map[string]string{"svc": plainStack})
+	s := h.newSurvivor("out")
+	s.grow(t)
+	labels := h.labels
+	h.stop(unix.SIGTERM)
+	h.labels = ""
+	h.configure("")
+	h.start()
+	_, err := h.client.Detach(h.soon(), control.Request{PID: s.pids[1]})
+	must(t, err)
+	h.stop(unix.SIGKILL)
+	h.labels = labels
+	h.configure("")
+	if _, kept := h.engine("status"); kept != labels {
+		t.Fatalf("labels are in %q", kept)
+	}
+	h.start()
+	s.pids = s.pids[:1]
+	s.check(h)
 }

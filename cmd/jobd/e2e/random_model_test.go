@@ -32,6 +32,8 @@ type refProc struct {
 	session int     // audit session, by the serial number of the login; 0: none
 	meets   bool    // processes of different jobs are, or have been, below it
 	unseen  bool    // born while jobd was blind
+	asked   bool    // a witness has to be asked whose it is
+	born    time.Time
 	dead    bool
 }
 
@@ -179,7 +181,8 @@ func (m *reference) decidable(caller, named *refProc) bool {
 func (m *reference) birth(name string, pid int32, creator, named *refProc) *refProc {
 	p := &refProc{name: name, pid: pid, parent: named, threads: make(map[string]*puppet)}
 	p.out, p.outOf, p.cgroup, p.session = creator.out, creator.outOf, creator.cgroup, creator.session
-	p.unseen = m.blind != ""
+	p.unseen, p.born = m.blind != "", time.Now()
+	p.asked = named == nil || named.meets || named.job != creator.job
 	m.procs[name] = p
 	if creator.job != nil {
 		m.join(p, creator.job)
@@ -231,6 +234,9 @@ func (m *reference) emptied(j *refJob, why string) {
 	j.ended = why
 }
 
+// askedMost is how long it takes at most until a witness is asked, on a busy host.
+const askedMost = 200 * time.Millisecond
+
 // death: a process has ended, with what a shell would say.
 func (m *reference) death(p *refProc, status int, quick bool) {
 	p.dead = true
@@ -239,6 +245,7 @@ func (m *reference) death(p *refProc, status int, quick bool) {
 	if j == nil {
 		return
 	}
+	quick = quick || p.asked && time.Since(p.born) < askedMost
 	x := refExit{pid: p.pid, status: status, at: time.Now(), sure: !p.unseen && m.blind != "down", quick: quick}
 	if m.blind != "" {
 		x.status = -1
