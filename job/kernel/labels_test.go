@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -218,8 +219,7 @@ func TestIntegrationLabels(t *testing.T) {
 	}
 }
 
-// TestIntegrationForkedMeanwhile: what a process forks while it is put into a job, and while it is taken out, has the label in the
-// kernel that goes with where the engine has it.
+// TestIntegrationForkedMeanwhile: what a process forks until a label that it lacked is made good gets that, too.
 func TestIntegrationForkedMeanwhile(t *testing.T) {
 	c, err := OpenConnector(Proc, &Cgroups{}, slog.New(slog.NewTextHandler(os.Stderr, nil)), KeepLabels(realLabels(t)))
 	if err != nil {
@@ -229,39 +229,26 @@ func TestIntegrationForkedMeanwhile(t *testing.T) {
 	const forks = 300
 	id, begin := shell(t, c, "i=0; while [ $i -lt 300 ]; do sleep 1000 & i=$((i+1)); done; wait")
 	c.Testify(7, job.Placement{}, nil)
-	born := func(n int) {
-		t.Helper()
-		until(t, c, ignore, func() bool { return len(c.Children(id)) > n })
+	if err := c.Attach(id, 7, readClocks().mono); err != nil {
+		t.Fatal(err)
 	}
-	begin()
-	born(forks / 10)
-	for range 20 {
-		if err := c.Attach(id, 7, readClocks().mono); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Detach(id, readClocks().mono); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Drain(ignore); err != nil {
-			t.Fatal(err)
-		}
-	}
-	born(forks)
 	until(t, c, ignore, func() bool { return !c.labels.wrong })
-	in, out := 0, 0
-	for _, child := range c.Children(id) {
-		p := c.lin.of(child.PID)
-		if p.label != 0 {
-			in++
-		} else if p.out {
-			out++
+	begin()
+	for len(c.Children(id)) < forks-20 {
+		if err := c.labels.kept.Set(id.PID, label.Label{}, func() bool { return true }); err != nil {
+			t.Fatal(err)
 		}
-		if says := c.Differs(child.PID); says != "" {
-			t.Error(says)
+		c.doubtLabels()
+		c.labels.looked = time.Time{}
+		if err := c.Drain(ignore); err != nil || c.labels.wrong {
+			t.Fatalf("it is not made good: %v", err)
 		}
-	}
-	t.Logf("%d are in, %d out", in, out)
-	if out == 0 {
-		t.Error("nobody is out")
+		n := len(c.Children(id))
+		until(t, c, ignore, func() bool { return len(c.Children(id)) > min(n+1, forks) })
+		for _, child := range c.Children(id) {
+			if says := c.Differs(child.PID); says != "" || c.Label(child) != 7 {
+				t.Fatalf("process %d is in %d: %s", child.PID, c.Label(child), says)
+			}
+		}
 	}
 }
