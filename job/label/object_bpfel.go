@@ -23,9 +23,9 @@ type objectOrder struct {
 	_       structs.HostLayout
 	Label   objectLabel
 	Tgid    int32
-	Seen    uint32
 	Changed uint32
 	Failed  uint32
+	Zero    uint32
 }
 
 // Names of all BPF objects in the ELF.
