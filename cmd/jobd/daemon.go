@@ -282,7 +282,7 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
 	}
-	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "run", d.cfg.RunDir,
+	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "labels", d.labelsText(), "run", d.cfg.RunDir,
 		"hid", d.store.HID(), "metrics", open.scrapeAddr())
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)

@@ -57,7 +57,6 @@ func (d *jobd) openLabels() {
 	if d.labelsWhy == nil {
 		return
 	}
-	d.log.Info("the kernel keeps no labels", "why", d.labelsWhy)
 	if err := os.Remove(d.cfg.labelKeyPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		d.log.Error("cannot note that labels in the kernel are not kept true", "error", err)
 	}
@@ -117,4 +116,12 @@ func (d *jobd) statusOfLabels() (where, why job.Text) {
 		return "", job.Text(d.labelsWhy.Error())
 	}
 	return job.Text(d.cfg.labelDir()), ""
+}
+
+// labelsText says that in the log.
+func (d *jobd) labelsText() string {
+	if d.labels == nil {
+		return "none: " + d.labelsWhy.Error()
+	}
+	return d.cfg.labelDir()
 }

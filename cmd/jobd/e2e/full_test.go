@@ -61,9 +61,7 @@ func TestFullDisk(t *testing.T) {
 				s, err := h.client.Status(h.soon())
 				return err == nil && s.Store.HaltedSince != nil && s.Store.LastError != "" && s.DegradedSince != nil
 			})
-			if log := h.log.String(); !strings.Contains(log, "cannot write to the store") {
-				t.Error("the log doesn't say so")
-			}
+			until(t, "the log says so", func() bool { return strings.Contains(h.log.String(), "cannot write to the store") })
 			must(t, os.Remove(filler))
 			until(t, "history goes on", func() bool {
 				s, err := h.client.Status(h.soon())
