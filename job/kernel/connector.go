@@ -112,7 +112,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	}
 	if err == nil {
 		c.sentinel, err = newSentinel(func(pid int32, at int64) (testimony, bool) {
-			return c.hearFor(bornMost, pid, bornAt(at, readClocks()))
+			return c.hear(pid, bornAt(at, readClocks()))
 		})
 	}
 	if err == nil && c.execs != ExecOff {

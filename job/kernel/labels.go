@@ -44,11 +44,11 @@ func (p *proc) takenOut(of Label, parent *proc) {
 
 // labelled reads what a process had inherited when it was forked. An error: it has gone, or that is still to come, because its fork is
 // told before its maker comes to the copy (kernel/fork.c: proc_fork_connector, then trace_task_newtask). Who has run has it.
-func (c *Connector) labelled(most time.Duration, pid int32) (label.Label, error) {
+func (c *Connector) labelled(pid int32) (label.Label, error) {
 	if c.labels == nil {
 		return label.Label{}, nil
 	}
-	for end := time.Now().Add(most); ; nap(bornLook) {
+	for end := time.Now().Add(bornMost); ; nap(bornLook) {
 		ran := c.FS.hasRun(pid) || !c.FS.hasRun(c.self) // that of a kernel that does not count it
 		l, err := c.labels.kept.Get(pid)
 		if err != nil || l != (label.Label{}) || ran {
@@ -156,7 +156,7 @@ func (c *Connector) takeLabels() error {
 
 // remembered is what the kernel kept of a process while there was no engine. told is false where that is nothing.
 func (c *Connector) remembered(p, parent *proc) (said Label, told bool) {
-	l, err := c.labelled(bornMost, p.id.PID)
+	l, err := c.labelled(p.id.PID)
 	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
 		return 0, false
 	}

@@ -16,10 +16,10 @@ const (
 	bornLook = 50 * time.Microsecond
 )
 
-// bornIn gives a process's cgroup, empty where there are none, also when its fork was heard of just now: that is told before the child is put where it will be
-// born (kernel/fork.c: proc_fork_connector, then cgroup_post_fork), and until then it reads as one of the root's. Who has run is
-// where it belongs, and so is who the root lists.
-func bornIn(most time.Duration, fs FS, cgroups *Cgroups, pid int32) (string, error) {
+// bornIn gives a process's cgroup, empty where there are none, also when its fork was heard of just now: that is told before the child
+// is put where it will be born (kernel/fork.c: proc_fork_connector, then cgroup_post_fork), and until then it reads as one of the
+// root's. Who has run is where it belongs, and so is who the root lists.
+func bornIn(fs FS, cgroups *Cgroups, pid int32) (string, error) {
 	if cgroups.Mount == "" {
 		return "", nil
 	}
@@ -27,7 +27,7 @@ func bornIn(most time.Duration, fs FS, cgroups *Cgroups, pid int32) (string, err
 	if err != nil || place != "/" {
 		return place, err
 	}
-	for end := time.Now().Add(most); ; {
+	for end := time.Now().Add(bornMost); ; {
 		ran := fs.hasRun(pid) // and only then where it is
 		if place, err = fs.Cgroup(pid); err != nil || place != "/" || ran {
 			return place, err

@@ -77,7 +77,7 @@ func TestNewborn(t *testing.T) {
 			if c.schedstat != "" {
 				fs = fakeProc(t, map[string]string{"7/cgroup": "0::/\n", "7/schedstat": c.schedstat, "mount/cgroup.procs": c.listed})
 			}
-			if got, err := bornIn(bornMost, fs, &Cgroups{Mount: string(fs) + "/mount"}, 7); got != c.want || (err == nil) != (c.want != "") {
+			if got, err := bornIn(fs, &Cgroups{Mount: string(fs) + "/mount"}, 7); got != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("it is in %q, %v; want %q", got, err, c.want)
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/label"
@@ -18,21 +17,16 @@ type testimony struct {
 	audit  *uint32
 }
 
-// hear reads a process's witnesses, up to the one that is enough. Afterwards it looks whether the pid still belongs to the process that was meant: one
-// that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
+// hear reads a process's witnesses, up to the one that is enough. Afterwards it looks whether the pid still belongs to the process that
+// was meant: one that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
 func (c *Connector) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
-	return c.hearFor(bornMost, pid, meant)
-}
-
-// hearFor waits for no longer than most for what the child of a fork is to inherit.
-func (c *Connector) hearFor(most time.Duration, pid int32, meant func(Stat) bool) (t testimony, ok bool) {
 	var err error
-	if t.label, err = c.labelled(most, pid); err != nil {
+	if t.label, err = c.labelled(pid); err != nil {
 		return testimony{}, false
 	}
 	_, told := c.bench.read(t.label)
 	if !told {
-		if t.cgroup, err = bornIn(most, c.FS, c.Cgroups, pid); err != nil {
+		if t.cgroup, err = bornIn(c.FS, c.Cgroups, pid); err != nil {
 			return testimony{}, false
 		}
 		t.audit = c.FS.Session(pid)
