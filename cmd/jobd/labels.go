@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -55,6 +56,7 @@ var errLabelsOff = errors.New("not wanted (label.use)")
 func (d *jobd) openLabels() {
 	d.labels, d.labelsWhy = openLabels(d.cfg)
 	if d.labelsWhy == nil {
+		debug.FreeOSMemory() // the kernel's types, in which members were looked for, are some MiB
 		return
 	}
 	if err := os.Remove(d.cfg.labelKeyPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
