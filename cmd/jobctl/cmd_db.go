@@ -20,12 +20,17 @@ func (a *app) dbCommand() *cobra.Command {
 jobd db can do; jobctl hands over to it, with --run-dir and --json. jobd db help
 and jobd-db(8) explain its verbs. For root.`,
 		Example: "  jobctl db stats\n  jobctl db backup /var/backups/jobd.db",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return badUsage(cmd, "VERB is missing: stats, check, compact, backup, export, repair or forget")
-			}
-			return a.handOver("look after the books", "db", args)
-		},
+	}
+	return a.handing(cmd, "look after the books", "stats, check, compact, backup, export, repair or forget")
+}
+
+// handing has a verb of jobctl's handed over to that of jobd's which has the same name.
+func (a *app) handing(cmd *cobra.Command, do, verbs string) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return badUsage(cmd, "VERB is missing: "+verbs)
+		}
+		return a.handOver(do, cmd.Name(), args)
 	}
 	cmd.Flags().SetInterspersed(false) // what follows VERB is jobd's
 	return cmd

@@ -10,13 +10,6 @@ func (a *app) engineCommand() *cobra.Command {
 processes. Unload takes them out, for which jobd has to be stopped; processes
 stay in their jobs, which the next jobd finds by other witnesses. For root.`,
 		Example: "  jobctl engine status\n  jobctl engine unload",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return badUsage(cmd, "VERB is missing: status or unload")
-			}
-			return a.handOver("look after the engine", "engine", args)
-		},
 	}
-	cmd.Flags().SetInterspersed(false) // what follows VERB is jobd's
-	return cmd
+	return a.handing(cmd, "look after the engine", "status or unload")
 }

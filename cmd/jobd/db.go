@@ -93,18 +93,22 @@ func dbMain(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	c := &dbCommand{ctx: ctx, out: stdout, err: stderr}
-	err := c.run(args)
+	return told(stderr, "jobd db", c.run(args))
+}
+
+// told says what went wrong, unless that has been said, and gives the exit code.
+func told(stderr io.Writer, who string, err error) int {
 	var bad usageError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errFound):
 		return 1
-	case errors.As(err, &bad):
-		fmt.Fprintln(stderr, "jobd db:", err)
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", who, err)
+	if errors.As(err, &bad) {
 		return 2
 	}
-	fmt.Fprintln(stderr, "jobd db:", err)
 	return 1
 }
 

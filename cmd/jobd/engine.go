@@ -30,17 +30,7 @@ type engineStatus struct {
 
 // engineMain is jobd engine: 0 it is done, 1 it failed, 2 it was not understood.
 func engineMain(args []string, stdout, stderr io.Writer) int {
-	err := runEngine(args, stdout)
-	var bad usageError
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.As(err, &bad):
-		fmt.Fprintln(stderr, "jobd engine:", err)
-		return 2
-	}
-	fmt.Fprintln(stderr, "jobd engine:", err)
-	return 1
+	return told(stderr, "jobd engine", runEngine(args, stdout))
 }
 
 func runEngine(args []string, out io.Writer) error {

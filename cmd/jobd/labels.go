@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -75,7 +76,7 @@ func openLabels(cfg *config) (*label.Labels, error) {
 		}
 		return nil, errLabelsOff
 	}
-	if filepath.Dir(dir) != filepath.Dir(hostLabels) {
+	if !strings.HasPrefix(dir, filepath.Dir(hostLabels)+"/") { // there bpffs is to be mounted first
 		if err := makeDir(dir, 0o700); err != nil {
 			return nil, err
 		}

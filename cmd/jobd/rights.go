@@ -22,12 +22,12 @@ func needed(auditing, labels bool) []int {
 		caps = append(caps, unix.CAP_AUDIT_WRITE)
 	}
 	if labels && label.ReadingTakesRights() {
-		caps = append(caps, unix.CAP_BPF)
+		caps = append(caps, unix.CAP_BPF) // bpf(2) on maps that are open already
 	}
 	return caps
 }
 
-// confine gives away the other rights, when everything has been opened.
+// confine gives away the other rights, when all has been opened that takes them.
 func (d *jobd) confine() {
 	done, missing := confine.Rights(needed(d.auditing().status().On, d.labels != nil))
 	d.confined = done

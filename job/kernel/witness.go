@@ -172,8 +172,8 @@ func (b *bench) tells(label Label) bool {
 }
 
 // judge says whose a process is by its testimony: a label, or 0 for nobody's that is known here. A label in the kernel goes before all
-// else, because nobody but jobd can change it. The cgroup goes before the audit session: a user cannot leave the one without root, and the other may be set anew by whoever has
-// CAP_AUDIT_CONTROL.
+// else, because nobody but jobd can change it. The cgroup goes before the audit session: a user cannot leave the one without root, and
+// the other may be set anew by whoever has CAP_AUDIT_CONTROL.
 func (b *bench) judge(t testimony) Label {
 	b.mu.Lock()
 	defer b.mu.Unlock()

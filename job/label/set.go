@@ -94,13 +94,12 @@ func tasks(prog *ebpf.Program) (io.ReadCloser, error) {
 // threads has a program called for each thread of one process, when what it gives is read. The library has no call for it.
 func threads(prog *ebpf.Program, pid int32) (io.ReadCloser, error) {
 	info := struct{ tid, pid, pidfd uint32 }{pid: uint32(pid)} // union bpf_iter_link_info (linux/bpf.h)
-	l, err := bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&struct {
+	attr := struct {
 		prog, target, kind, flags uint32
-		info                      uint64
+		info                      unsafe.Pointer // not its number: the stack that it is on may move
 		size                      uint32
-		_                         uint32
-	}{prog: uint32(prog.FD()), kind: uint32(ebpf.AttachTraceIter), info: uint64(uintptr(unsafe.Pointer(&info))), size: uint32(unsafe.Sizeof(info))}), 32)
-	runtime.KeepAlive(&info)
+	}{prog: uint32(prog.FD()), kind: uint32(ebpf.AttachTraceIter), info: unsafe.Pointer(&info), size: uint32(unsafe.Sizeof(info))}
+	l, err := bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&attr), unsafe.Offsetof(attr.size)+unsafe.Sizeof(attr.size)) // what is behind it has to be 0
 	runtime.KeepAlive(prog)
 	if err != nil {
 		return nil, err
