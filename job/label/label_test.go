@@ -163,6 +163,21 @@ func TestIntegrationThreads(t *testing.T) {
 	}
 }
 
+// TestIntegrationOneProcess: the kernel lists the threads of one process, and not the host's, where it can: nobody would miss it otherwise.
+func TestIntegrationOneProcess(t *testing.T) {
+	if olderThan(6, 1) {
+		t.Skip("before Linux 6.1 all tasks are gone through")
+	}
+	l := take(t, place(t))
+	r, err := threads(l.objects.SetAll, int32(os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestIntegrationOutlives: labels are inherited while nobody has them open, and forgotten by Unload.
 func TestIntegrationOutlives(t *testing.T) {
 	dir := place(t)
