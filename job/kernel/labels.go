@@ -66,7 +66,7 @@ func (c *Connector) write(p *proc) {
 	if c.labels == nil {
 		return
 	}
-	err := c.labels.kept.Set(p.id.PID, p.kernelLabel(), func() bool {
+	_, err := c.labels.kept.Set(p.id.PID, p.kernelLabel(), func() bool {
 		st, err := c.FS.Stat(p.id.PID)
 		return errors.Is(err, ErrBusy) || err == nil && p.began(st.Start)
 	})

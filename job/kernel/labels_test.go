@@ -235,7 +235,7 @@ func TestIntegrationForkedMeanwhile(t *testing.T) {
 	until(t, c, ignore, func() bool { return !c.labels.wrong })
 	begin()
 	for len(c.Children(id)) < forks-20 {
-		if err := c.labels.kept.Set(id.PID, label.Label{}, func() bool { return true }); err != nil {
+		if _, err := c.labels.kept.Set(id.PID, label.Label{}, func() bool { return true }); err != nil {
 			t.Fatal(err)
 		}
 		c.doubtLabels()

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order object bpf/label.c -- -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order -type total object bpf/jobd.c -- -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
 
 // Label is what a process carries. The zero value is that of a process that nobody has labelled, nor any that it descends from.
 type Label struct {
@@ -27,21 +27,35 @@ var ErrGone = errors.New("no such process")
 
 // Labels are those of one place under bpffs. Any goroutine may use them.
 type Labels struct {
-	objects objectObjects
-	copies  link.Link
+	objects objects
+	links   []link.Link
 	found   bool
+	follow  *Events // nil: nothing is told
 
 	mu sync.Mutex // one order at a time, and one writer of slotMended
 }
 
+// objects are what is loaded, of what there is of it in bpf/.
+type objects struct {
+	objectMaps
+	Copy   *ebpf.Program `ebpf:"copy"`
+	SetAll *ebpf.Program `ebpf:"set_all"`
+	List   *ebpf.Program `ebpf:"list"`
+}
+
 // Open takes up the labels that were kept in dir, or begins to keep some there; bpffs is mounted where it is missing. From then on
 // they are kept until Unload, whether somebody has them open or not. key says whose labels are meant, and not 0: those that were begun
-// with another are forgotten, because somebody else may not have kept them true.
-func Open(dir string, key uint64) (*Labels, error) {
-	l, err := openKept(dir, key)
+// with another are forgotten, because somebody else may not have kept them true. Events that were told are told no more.
+func Open(dir string, key uint64) (*Labels, error) { return open(dir, key, false) }
+
+// Follow is Open, and has the kernel tell of the tasks that are in a job, from then on until Unload, too.
+func Follow(dir string, key uint64) (*Labels, error) { return open(dir, key, true) }
+
+func open(dir string, key uint64, follow bool) (*Labels, error) {
+	l, err := openKept(dir, key, follow)
 	if errors.Is(err, errOthers) || errors.Is(err, ebpf.ErrMapIncompatible) {
 		if err = Unload(dir); err == nil {
-			l, err = openKept(dir, key)
+			l, err = openKept(dir, key, follow)
 		}
 	}
 	if err != nil {
@@ -50,54 +64,88 @@ func Open(dir string, key uint64) (*Labels, error) {
 	return l, nil
 }
 
-// errOthers are labels that were begun with another key.
+// errOthers are labels that were begun with another key, or by a jobd that had them otherwise.
 var errOthers = errors.New("these are somebody else's labels")
 
-func openKept(dir string, key uint64) (*Labels, error) {
+// layout goes up when what the kernel keeps or tells has another form than before, and the same size.
+const layout = 1
+
+func openKept(dir string, key uint64, follow bool) (*Labels, error) {
 	if err := mount(dir); err != nil {
 		return nil, err
 	}
 	l := &Labels{found: Kept(dir)}
-	if err := l.open(dir, key); err != nil {
+	if err := l.open(dir, key, follow); err != nil {
 		l.Close()
 		return nil, short(err)
 	}
 	return l, nil
 }
 
-func (l *Labels) open(dir string, key uint64) error {
-	if err := l.load(dir); err != nil {
-		return err
-	}
-	has, err := l.slot(slotKey)
+func (l *Labels) open(dir string, key uint64, follow bool) error {
+	spec, err := l.spec(follow)
 	if err != nil {
 		return err
 	}
-	if l.found && has != key {
-		return errOthers
+	if !follow {
+		if err := unpin(dir, told...); err != nil {
+			return err
+		}
 	}
-	if err := l.objects.Missed.Put(slotKey, key); err != nil {
+	if err := l.load(spec, dir); err != nil {
 		return err
 	}
-	if l.copies, err = link.AttachTracing(link.TracingOptions{Program: l.objects.Copy}); err != nil {
-		return err
+	for slot, want := range map[uint32]uint64{slotKey: key, slotLayout: layout} {
+		has, err := l.slot(slot)
+		if err == nil && l.found && has != want {
+			err = errOthers
+		}
+		if err == nil {
+			err = l.objects.Missed.Put(slot, want)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return pinLink(l.copies, dir)
+	if follow {
+		if err := l.openEvents(spec, dir); err != nil {
+			return err
+		}
+	}
+	return l.attach(l.objects.Copy, linkCopy, dir) // last: who has a label is told of
 }
 
-// load makes the maps that are not there yet, and the programs anew: those may be another version's.
-func (l *Labels) load(dir string) error {
+// spec gives the programs and maps as they are to be loaded.
+func (l *Labels) spec(follow bool) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObject()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range pinned {
 		spec.Maps[name].Pinning = ebpf.PinByName
 	}
-	if err := spec.Variables[objectVarLooksFail].Set(looksFail()); err != nil {
+	if follow {
+		for _, name := range pinnedTold {
+			spec.Maps[name].Pinning = ebpf.PinByName
+		}
+		spec.Maps[objectMapEvents].MaxEntries, spec.Maps[objectMapExecs].MaxEntries = eventsSize, execsSize
+	}
+	return spec, errors.Join(spec.Variables[objectVarLooksFail].Set(looksFail()), spec.Variables[objectVarFollows].Set(follow))
+}
+
+// load makes the maps that are not there yet, and the programs anew: those may be another version's.
+func (l *Labels) load(spec *ebpf.CollectionSpec, dir string) error {
+	return spec.LoadAndAssign(&l.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}})
+}
+
+// attach has the kernel run a program, and go on with it.
+func (l *Labels) attach(p *ebpf.Program, name, dir string) error {
+	at, err := link.AttachTracing(link.TracingOptions{Program: p})
+	if err != nil {
 		return err
 	}
-	return spec.LoadAndAssign(&l.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}})
+	l.links = append(l.links, at)
+	return pinLink(at, dir, name)
 }
 
 // looksFail reports whether the kernel is older than 6.2, in which bpf_task_storage_get stopped to fail where it only looks
@@ -131,12 +179,21 @@ func short(err error) error {
 // Found reports whether the labels were there before Open: then what was forked meanwhile has them too.
 func (l *Labels) Found() bool { return l.found }
 
+// Events are what the kernel tells; nil after Open.
+func (l *Labels) Events() *Events { return l.follow }
+
 // Close lets go of the labels. They are kept on.
 func (l *Labels) Close() {
-	if l.copies != nil {
-		l.copies.Close()
+	for _, at := range l.links {
+		at.Close()
 	}
-	l.objects.Close()
+	if l.follow != nil {
+		l.follow.close()
+	}
+	l.objects.objectMaps.Close()
+	for _, p := range []*ebpf.Program{l.objects.Copy, l.objects.SetAll, l.objects.List} {
+		p.Close()
+	}
 }
 
 // Get reads a process's label, as its first thread has it.
@@ -172,7 +229,7 @@ func alive(fd int) error {
 }
 
 // What the map of that name has beside the number of children that the kernel missed.
-const slotMissed, slotMended, slotKey = uint32(0), uint32(1), uint32(2)
+const slotMissed, slotMended, slotKey, slotLayout = uint32(0), uint32(1), uint32(2), uint32(3)
 
 // Missed counts the children that may have no label and should, and the doubts; not those that Mended was told of.
 func (l *Labels) Missed() (uint64, error) {

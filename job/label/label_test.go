@@ -134,7 +134,7 @@ func TestIntegrationThreads(t *testing.T) {
 	s := start(t, compile(t, "forks"))
 	s.next()
 	want := Label{In: 1<<63 | 7}
-	if err := l.Set(s.pid(), want, sure); err != nil {
+	if _, err := l.Set(s.pid(), want, sure); err != nil {
 		t.Fatal(err)
 	}
 	s.tell()
@@ -187,7 +187,7 @@ func TestIntegrationOutlives(t *testing.T) {
 	}
 	s := start(t, "sh", "-c", "read x; sleep 1000 & echo $!; read x; sleep 1000 & echo $!; wait")
 	in, out := Label{In: 5}, Label{Out: 5}
-	if err := l.Set(s.pid(), in, sure); err != nil {
+	if _, err := l.Set(s.pid(), in, sure); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
@@ -199,7 +199,7 @@ func TestIntegrationOutlives(t *testing.T) {
 	}
 	has(t, l, s.pid(), in)
 	has(t, l, first, in)
-	if err := l.Set(s.pid(), out, sure); err != nil {
+	if _, err := l.Set(s.pid(), out, sure); err != nil {
 		t.Fatal(err)
 	}
 	s.tell()
@@ -221,7 +221,7 @@ func TestIntegrationOthers(t *testing.T) {
 	dir := place(t)
 	l := take(t, dir)
 	s := start(t, "sleep", "1000")
-	if err := l.Set(s.pid(), Label{In: 5}, sure); err != nil {
+	if _, err := l.Set(s.pid(), Label{In: 5}, sure); err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
@@ -298,14 +298,14 @@ func TestIntegrationGone(t *testing.T) {
 	if _, err := l.Get(pid); err != ErrGone {
 		t.Errorf("Get: %v", err)
 	}
-	if err := l.Set(pid, Label{In: 1}, sure); err != ErrGone {
+	if _, err := l.Set(pid, Label{In: 1}, sure); err != ErrGone {
 		t.Errorf("Set: %v", err)
 	}
-	if err := l.Set(int32(os.Getpid()), Label{In: 1}, func() bool { return false }); err != ErrGone {
+	if _, err := l.Set(int32(os.Getpid()), Label{In: 1}, func() bool { return false }); err != ErrGone {
 		t.Errorf("Set of somebody else: %v", err)
 	}
 	has(t, l, int32(os.Getpid()), Label{})
-	if err := l.Set(1, Label{In: 1, Out: 1}, sure); err == nil {
+	if _, err := l.Set(1, Label{In: 1, Out: 1}, sure); err == nil {
 		t.Error("in and out at once")
 	}
 }
@@ -332,7 +332,7 @@ func BenchmarkSet(b *testing.B) {
 	l := take(b, place(b))
 	s := start(b, "sleep", "1000")
 	for i := range uint64(b.N) {
-		if err := l.Set(s.pid(), Label{In: i + 1}, sure); err != nil {
+		if _, err := l.Set(s.pid(), Label{In: i + 1}, sure); err != nil {
 			b.Fatal(err)
 		}
 	}

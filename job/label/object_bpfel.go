@@ -14,9 +14,15 @@ import (
 )
 
 type objectLabel struct {
-	_   structs.HostLayout
-	In  uint64
-	Out uint64
+	_     structs.HostLayout
+	In    uint64
+	Out   uint64
+	Base  uint64
+	Start uint64
+	Uid   uint32
+	Euid  uint32
+	Gid   uint32
+	Egid  uint32
 }
 
 type objectOrder struct {
@@ -25,18 +31,40 @@ type objectOrder struct {
 	Tgid    int32
 	Changed uint32
 	Failed  uint32
+	Tasks   uint32
+	Live    uint32
 	Zero    uint32
+}
+
+type objectTotal struct {
+	_       structs.HostLayout
+	Cpu     uint64
+	User    uint64
+	System  uint64
+	Read    uint64
+	Written uint64
+	Tasks   uint64
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	objectMapEvents    = "events"
+	objectMapExecs     = "execs"
 	objectMapLabels    = "labels"
+	objectMapLost      = "lost"
 	objectMapMissed    = "missed"
 	objectMapOrders    = "orders"
+	objectMapTotals    = "totals"
+	objectProgChanges  = "changes"
 	objectProgCopy     = "copy"
+	objectProgExecutes = "executes"
+	objectProgExits    = "exits"
+	objectProgFrees    = "frees"
+	objectProgList     = "list"
 	objectProgSetAll   = "set_all"
+	objectVarFollows   = "follows"
 	objectVarLooksFail = "looks_fail"
 )
 
@@ -82,23 +110,33 @@ type objectSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectProgramSpecs struct {
-	Copy   *ebpf.ProgramSpec `ebpf:"copy"`
-	SetAll *ebpf.ProgramSpec `ebpf:"set_all"`
+	Changes  *ebpf.ProgramSpec `ebpf:"changes"`
+	Copy     *ebpf.ProgramSpec `ebpf:"copy"`
+	Executes *ebpf.ProgramSpec `ebpf:"executes"`
+	Exits    *ebpf.ProgramSpec `ebpf:"exits"`
+	Frees    *ebpf.ProgramSpec `ebpf:"frees"`
+	List     *ebpf.ProgramSpec `ebpf:"list"`
+	SetAll   *ebpf.ProgramSpec `ebpf:"set_all"`
 }
 
 // objectMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectMapSpecs struct {
+	Events *ebpf.MapSpec `ebpf:"events"`
+	Execs  *ebpf.MapSpec `ebpf:"execs"`
 	Labels *ebpf.MapSpec `ebpf:"labels"`
+	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Missed *ebpf.MapSpec `ebpf:"missed"`
 	Orders *ebpf.MapSpec `ebpf:"orders"`
+	Totals *ebpf.MapSpec `ebpf:"totals"`
 }
 
 // objectVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
+	Follows   *ebpf.VariableSpec `ebpf:"follows"`
 	LooksFail *ebpf.VariableSpec `ebpf:"looks_fail"`
 }
 
@@ -122,16 +160,24 @@ func (o *objectObjects) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectMaps struct {
+	Events *ebpf.Map `ebpf:"events"`
+	Execs  *ebpf.Map `ebpf:"execs"`
 	Labels *ebpf.Map `ebpf:"labels"`
+	Lost   *ebpf.Map `ebpf:"lost"`
 	Missed *ebpf.Map `ebpf:"missed"`
 	Orders *ebpf.Map `ebpf:"orders"`
+	Totals *ebpf.Map `ebpf:"totals"`
 }
 
 func (m *objectMaps) Close() error {
 	return _ObjectClose(
+		m.Events,
+		m.Execs,
 		m.Labels,
+		m.Lost,
 		m.Missed,
 		m.Orders,
+		m.Totals,
 	)
 }
 
@@ -139,6 +185,7 @@ func (m *objectMaps) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
+	Follows   *ebpf.Variable `ebpf:"follows"`
 	LooksFail *ebpf.Variable `ebpf:"looks_fail"`
 }
 
@@ -146,13 +193,23 @@ type objectVariables struct {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectPrograms struct {
-	Copy   *ebpf.Program `ebpf:"copy"`
-	SetAll *ebpf.Program `ebpf:"set_all"`
+	Changes  *ebpf.Program `ebpf:"changes"`
+	Copy     *ebpf.Program `ebpf:"copy"`
+	Executes *ebpf.Program `ebpf:"executes"`
+	Exits    *ebpf.Program `ebpf:"exits"`
+	Frees    *ebpf.Program `ebpf:"frees"`
+	List     *ebpf.Program `ebpf:"list"`
+	SetAll   *ebpf.Program `ebpf:"set_all"`
 }
 
 func (p *objectPrograms) Close() error {
 	return _ObjectClose(
+		p.Changes,
 		p.Copy,
+		p.Executes,
+		p.Exits,
+		p.Frees,
+		p.List,
 		p.SetAll,
 	)
 }

@@ -12,10 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is kept under bpffs: the labels, how many were missed, and the program that copies them.
-var pinned = []string{objectMapLabels, objectMapMissed}
+// What is kept under bpffs: the labels, how many were missed, and the program that copies them; where events are told, what was told and
+// is not read yet, what jobs used, and the programs that tell.
+var (
+	pinned     = []string{objectMapLabels, objectMapMissed}
+	pinnedTold = []string{objectMapEvents, objectMapExecs, objectMapLost, objectMapTotals}
+	told       = append([]string{linkExecutes, linkChanges, linkExits, linkFrees}, pinnedTold...)
+)
 
-const pinnedLink = "copy"
+// The links, by their programs.
+const (
+	linkCopy     = "copy"
+	linkExecutes = "executes"
+	linkChanges  = "changes"
+	linkExits    = "exits"
+	linkFrees    = "frees"
+)
 
 func pinPath(dir, name string) string { return filepath.Join(dir, name) }
 
@@ -69,20 +81,25 @@ func isBPF(dir string) (bool, error) {
 }
 
 // pinLink has the kernel keep a program attached, in place of the one before: for a moment there are both, which do the same.
-func pinLink(l link.Link, dir string) error {
-	next := pinPath(dir, pinnedLink+"_next")
+func pinLink(l link.Link, dir, name string) error {
+	next := pinPath(dir, name+"_next")
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if err := l.Pin(next); err != nil {
 		return err
 	}
-	return os.Rename(next, pinPath(dir, pinnedLink))
+	return os.Rename(next, pinPath(dir, name))
+}
+
+func pinnedAt(dir, name string) bool {
+	_, err := os.Stat(pinPath(dir, name))
+	return err == nil
 }
 
 // Kept reports whether labels are kept in dir, whether somebody has them open or not.
 func Kept(dir string) bool {
-	_, err := os.Stat(pinPath(dir, pinnedLink))
+	_, err := os.Stat(pinPath(dir, linkCopy))
 	return err == nil
 }
 
@@ -104,10 +121,8 @@ func Unload(dir string) error {
 
 // removeAll takes away what jobd pinned, then the directory, or the mount on it, unless there is something else.
 func removeAll(dir string) error {
-	for _, name := range append([]string{pinnedLink + "_next", pinnedLink}, pinned...) {
-		if err := os.Remove(pinPath(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	if err := unpin(dir, slices.Concat(told, []string{linkCopy}, pinned)...); err != nil {
+		return err
 	}
 	if list, err := os.ReadDir(dir); err != nil || slices.ContainsFunc(list, func(e os.DirEntry) bool { return !kernels(e.Name()) }) {
 		return err
@@ -116,6 +131,18 @@ func removeAll(dir string) error {
 		return errors.Join(err, os.Remove(dir))
 	}
 	return os.NewSyscallError("umount", unix.Unmount(dir, 0))
+}
+
+// unpin has the kernel keep something no longer than somebody has it open.
+func unpin(dir string, names ...string) error {
+	for _, name := range names {
+		for _, file := range []string{name + "_next", name} {
+			if err := os.Remove(pinPath(dir, file)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // kernels reports whether a file is in each bpffs from the beginning (kernel/bpf/inode.c, populate_bpffs).

@@ -19,37 +19,43 @@ import (
 const passesMost = 100
 
 // Set gives a process another label: all its threads, and so whatever they fork from now on. meant is asked whether the pid is still
-// that of the process that is meant, when it cannot be another's any more without an error.
-func (l *Labels) Set(pid int32, to Label, meant func() bool) error {
+// that of the process that is meant, when it cannot be another's any more without an error. tasks is how many threads are in a job now
+// and were in none. ErrGone: or none of them will be told to exit any more.
+func (l *Labels) Set(pid int32, to Label, meant func() bool) (tasks int, err error) {
 	if to.In != 0 && to.Out != 0 {
-		return errors.New("cannot be in a job and out of one")
+		return 0, errors.New("cannot be in a job and out of one")
 	}
 	fd, err := handle(pid)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer unix.Close(fd)
 	if !meant() {
-		return ErrGone
+		return 0, ErrGone
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	whole := false // the last pass left nobody out for sure
+	var changed, live uint32
 	for range passesMost {
 		o, err := l.pass(pid, to, whole)
+		tasks, changed, live = tasks+int(o.Tasks), changed+o.Changed, live+o.Live
 		switch {
 		case err != nil:
-			return fmt.Errorf("cannot label process %d: %w", pid, err)
+			return tasks, fmt.Errorf("cannot label process %d: %w", pid, err)
 		case o.Failed > 0:
-			return fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
+			return tasks, fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
 		case o.Changed > 0:
 		case whole || single(pid):
-			return alive(fd)
+			if changed > 0 && live == 0 {
+				return tasks, ErrGone
+			}
+			return tasks, alive(fd)
 		default:
 			whole = true
 		}
 	}
-	return fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
+	return tasks, fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
 }
 
 // single reports whether a process has one thread only.

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+//
+// What runs in the kernel to keep a label on every task of a job, and to tell what becomes of those that have one: a copy at each
+// fork, a way to set all threads of a process, and what a task used when it is gone. It refuses nothing, delays nothing and reads no
+// memory of user programs. docs/kernel.md goes through it.
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "kernel.h"
+#include "label.h"
+#include "event.h"
+
+// A kernel before 6.2, on which no storage can be looked at while somebody else on this CPU is at work on one: then there may be a
+// label that is not seen.
+const volatile bool looks_fail = false;
+
+// copy runs in whoever called clone, before the child does (kernel/fork.c: copy_process; that the child runs comes after it). A
+// storage cannot be made for want of memory, or where somebody else is at work on one.
+SEC("tp_btf/task_newtask")
+int BPF_PROG(copy, struct task_struct *child, __u64 flags)
+{
+	struct task_struct *maker = bpf_get_current_task_btf();
+	struct label *from = bpf_task_storage_get(&labels, maker, 0, 0), *to;
+	bool lacks = looks_fail && !from && maker->bpf_storage;
+
+	if (from && some(from)) {
+		tell_ids(from, maker, maker->real_cred, true);
+		to = bpf_task_storage_get(&labels, child, from, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		lacks = !to;
+		if (to) {
+			to->base = 0;
+			if (child->pid == child->tgid)
+				to->start = child->start_boottime;
+			tell_clone(to, maker, child, flags);
+		}
+	}
+	if (lacks)
+		count(&missed, 0);
+	return 0;
+}
+
+// set_all sets the label of each thread of a process. A thread that has none and is to have none is left alone.
+SEC("iter/task")
+int set_all(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u32 first = 0;
+	struct order *o = bpf_map_lookup_elem(&orders, &first);
+	struct label *l;
+
+	if (!task || !o || task->tgid != o->tgid)
+		return 0;
+	l = bpf_task_storage_get(&labels, task, 0, some(&o->label) ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	if (!l) {
+		o->failed += some(&o->label);
+		return 0;
+	}
+	if (l->in == o->label.in && l->out == o->label.out)
+		return 0;
+	if (l->in)
+		leave(l, task);
+	else if (o->label.in)
+		o->tasks++;
+	o->live += !(task->flags & PF_EXITING);
+	l->base = task->se.sum_exec_runtime;
+	l->start = task->group_leader->start_boottime;
+	note_ids(l, task->real_cred);
+	if (o->label.in) {
+		l->in = o->label.in;
+		l->out = 0;
+	} else {
+		l->out = o->label.out;
+		l->in = 0;
+	}
+	o->changed++;
+	return 0;
+}
+
+// list writes down each task that has a label.
+SEC("iter/task")
+int list(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct label *l;
+	struct listed one = {};
+
+	if (!task)
+		return 0;
+	l = bpf_task_storage_get(&labels, task, 0, 0);
+	if (!l || !some(l))
+		return 0;
+	one.label = *l;
+	one.cpu = task->se.sum_exec_runtime;
+	one.tgid = task->tgid;
+	one.tid = task->pid;
+	one.parent = task->real_parent->tgid;
+	one.exiting = !!(task->flags & PF_EXITING);
+	bpf_seq_write(ctx->meta->seq, &one, sizeof(one));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+
+#pragma once
+
+// label is what a task carries: the job that it is in, or the one that it was taken out of. While it is being changed both may be
+// set; then it is in.
+struct label {
+	__u64 in;
+	__u64 out;
+	__u64 base; // CPU that the task had used when it came to this job, ns
+	__u64 start; // of its process: CLOCK_BOOTTIME ns, which with the pid is a process's identity
+	__u32 uid, euid, gid, egid; // as last told
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct label);
+} labels SEC(".maps");
+
+// How many children may have no label and should. What is behind it is jobd's to write: of how many that was made good, whose the labels
+// are, and of which layout.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} missed SEC(".maps");
+
+// order is what set_all is to do, and what it did. Who gives it gives one at a time.
+struct order {
+	struct label label;
+	__s32 tgid;
+	__u32 changed;
+	__u32 failed;
+	__u32 tasks; // that are in a job now and were in none
+	__u32 live; // of those changed: had not begun to exit
+	__u32 zero;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct order);
+} orders SEC(".maps");
+
+// listed is a task that has a label.
+struct listed {
+	struct label label;
+	__u64 cpu; // ns
+	__s32 tgid;
+	__s32 tid;
+	__s32 parent; // the process that would get its SIGCHLD
+	__u32 exiting;
+};
+
+// total is what a job's tasks have used that are gone, or that have left it.
+struct total {
+	__u64 cpu; // ns, as the scheduler charged it
+	__u64 user; // ns, in ticks, as system
+	__u64 system;
+	__u64 read; // bytes
+	__u64 written;
+	__u64 tasks;
+};
+
+// By job. jobd makes an entry before anybody is in the job.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u64);
+	__type(value, struct total);
+} totals SEC(".maps");
+
+static __always_inline bool some(const struct label *l)
+{
+	return l->in || l->out;
+}
+
+static __always_inline void note_ids(struct label *l, const struct cred *c)
+{
+	l->uid = c->uid.val;
+	l->euid = c->euid.val;
+	l->gid = c->gid.val;
+	l->egid = c->egid.val;
+}
+
+static __always_inline void count(void *map, __u32 slot)
+{
+	__u64 *n = bpf_map_lookup_elem(map, &slot);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
+// leave closes a living task's account with its job.
+static __always_inline void leave(const struct label *l, struct task_struct *task)
+{
+	struct total *t = bpf_map_lookup_elem(&totals, &l->in);
+
+	if (t)
+		__sync_fetch_and_add(&t->cpu, task->se.sum_exec_runtime - l->base);
+}

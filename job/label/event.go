@@ -1,0 +1,127 @@
+package label
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// Kind is what an event tells of.
+type Kind uint32
+
+// The kinds (bpf/event.h).
+const (
+	Clone Kind = iota
+	Exec
+	UID
+	GID
+	Exit
+	Free
+	kinds
+)
+
+// Event is what the kernel tells of a task that is in a job.
+type Event struct {
+	Kind  Kind
+	Time  int64  // CLOCK_MONOTONIC ns
+	Job   uint64 // that the task was in then
+	Start int64  // of its process, CLOCK_BOOTTIME ns
+	PID   int32  // of the process
+	TID   int32
+	Other int32  // of a Clone the process that called clone, of an Exec the task's number before, of a UID or GID 1 where that was a while ago
+	Value uint64 // of a Clone its flags, of an Exit the wait status, of a UID or GID the effective id
+	Real  uint64 // of a UID or GID the real id; of an Exit 1 where no other task of the process is left
+
+	Left Left // of an Exit
+	Used Used // of a Free
+}
+
+// Left is what is known of a process only while it is there.
+type Left struct {
+	MaxRSS   uint64 // pages
+	VM       uint64 // pages; 0: not known
+	Parent   int32
+	UID, GID uint32
+	Flags    uint32 // PF_… (include/linux/sched.h)
+	Policy   uint32
+	Nice     int32
+	Comm     [16]byte
+}
+
+// Used is what one task had used in the end. CPU is exact, User and System are in ticks; ns. Sizes are bytes, integrals pages and ns.
+type Used struct {
+	CPU, User, System                            uint64
+	MinFault, MajFault                           uint64
+	VolSwitch, InvSwitch                         uint64
+	ReadChars, WriteChars, ReadCalls, WriteCalls uint64
+	ReadBytes, WriteBytes, Cancelled             uint64
+	RSSIntegral, VMIntegral                      uint64
+	CPUDelay, BlkDelay, SwapDelay, ReclaimDelay  uint64
+}
+
+// The sizes of the records (bpf/event.h).
+const (
+	eventSize = 56
+	leftSize  = eventSize + 56
+	usedSize  = eventSize + 20*8
+)
+
+// decode reads a record.
+func decode(e *Event, b []byte) error {
+	if len(b) < eventSize {
+		return fmt.Errorf("an event of %d bytes", len(b))
+	}
+	le := binary.LittleEndian
+	at := func(off int) uint64 { return le.Uint64(b[off:]) }
+	e.Time, e.Job, e.Start = int64(at(0)), at(8), int64(at(16))
+	e.PID, e.TID = int32(le.Uint32(b[24:])), int32(le.Uint32(b[28:]))
+	e.Kind, e.Other = Kind(le.Uint32(b[32:])), int32(le.Uint32(b[36:]))
+	e.Value, e.Real = at(40), at(48)
+	switch {
+	case e.Kind >= kinds:
+		return fmt.Errorf("an event of kind %d", e.Kind)
+	case e.Kind == Exit && len(b) < leftSize, e.Kind == Free && len(b) < usedSize:
+		return fmt.Errorf("an event of kind %d and %d bytes", e.Kind, len(b))
+	}
+	if e.PID <= 0 || e.TID <= 0 || e.Time < 0 || e.Time == math.MaxInt64 || e.Start < 0 || e.Job == 0 {
+		return fmt.Errorf("an event of task %d of process %d, which cannot be", e.TID, e.PID)
+	}
+	switch e.Kind {
+	case Exit:
+		e.Left.decode(b[eventSize:])
+	case Free:
+		e.Used.decode(b[eventSize:])
+	}
+	return nil
+}
+
+func (l *Left) decode(b []byte) {
+	le := binary.LittleEndian
+	l.MaxRSS, l.VM, l.Parent = le.Uint64(b), le.Uint64(b[8:]), int32(le.Uint32(b[16:]))
+	l.UID, l.GID, l.Flags = le.Uint32(b[20:]), le.Uint32(b[24:]), le.Uint32(b[28:])
+	l.Policy, l.Nice = le.Uint32(b[32:]), int32(le.Uint32(b[36:]))
+	copy(l.Comm[:], b[40:])
+}
+
+func (u *Used) decode(b []byte) {
+	for i, to := range []*uint64{
+		&u.CPU, &u.User, &u.System, &u.MinFault, &u.MajFault, &u.VolSwitch, &u.InvSwitch,
+		&u.ReadChars, &u.WriteChars, &u.ReadCalls, &u.WriteCalls, &u.ReadBytes, &u.WriteBytes, &u.Cancelled,
+		&u.RSSIntegral, &u.VMIntegral, &u.CPUDelay, &u.BlkDelay, &u.SwapDelay, &u.ReclaimDelay,
+	} {
+		*to = binary.LittleEndian.Uint64(b[8*i:])
+	}
+}
+
+// Executed says that a process runs another program since a moment.
+type Executed struct {
+	Time int64 // CLOCK_MONOTONIC ns
+	PID  int32
+}
+
+func decodeExecuted(b []byte) (x Executed, err error) {
+	if len(b) < 12 {
+		return x, fmt.Errorf("an exec of %d bytes", len(b))
+	}
+	return Executed{int64(binary.LittleEndian.Uint64(b)), int32(binary.LittleEndian.Uint32(b[8:]))}, nil
+}

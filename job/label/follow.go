@@ -1,0 +1,200 @@
+package label
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"encoding/binary"
+
+	"github.com/cilium/ebpf"
+)
+
+// Events are what the kernel tells of the tasks that have a label of a job. What is told while nobody reads waits, as far as there is room.
+type Events struct {
+	ring, execs *ring
+	lost        *ebpf.Map
+	totals      *ebpf.Map
+	programs    programs
+	found       bool
+	late        error
+	event       Event
+}
+
+// programs are those that tell.
+type programs struct {
+	Executes *ebpf.Program `ebpf:"executes"`
+	Exits    *ebpf.Program `ebpf:"exits"`
+	Frees    *ebpf.Program `ebpf:"frees"`
+}
+
+// How much may wait to be read, bytes: some 25,000 processes' lives; and some 4,000 execs.
+const (
+	eventsSize = 8 << 20
+	execsSize  = 64 << 10
+)
+
+// openEvents has the kernel tell. A task may be told to exit of which the fork was not: it had its label before.
+func (l *Labels) openEvents(spec *ebpf.CollectionSpec, dir string) (err error) {
+	e := &Events{lost: l.objects.Lost, totals: l.objects.Totals, found: pinnedAt(dir, linkExits)}
+	l.follow = e
+	if e.ring, err = openRing(l.objects.Events); err != nil {
+		return err
+	}
+	if e.execs, err = openRing(l.objects.Execs); err != nil {
+		return err
+	}
+	with := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
+		objectMapLabels: l.objects.Labels, objectMapMissed: l.objects.Missed, objectMapEvents: l.objects.Events, objectMapExecs: l.objects.Execs,
+		objectMapLost: l.objects.Lost, objectMapTotals: l.objects.Totals,
+	}}
+	if err := spec.LoadAndAssign(&e.programs, with); err != nil {
+		return err
+	}
+	e.late = l.followIDs(spec, with, dir)
+	return errors.Join(l.attach(e.programs.Frees, linkFrees, dir), l.attach(e.programs.Exits, linkExits, dir),
+		l.attach(e.programs.Executes, linkExecutes, dir))
+}
+
+// followIDs has a change of ids told at once, where programs can be put before functions of the kernel.
+func (l *Labels) followIDs(spec *ebpf.CollectionSpec, with *ebpf.CollectionOptions, dir string) error {
+	var p struct {
+		Changes *ebpf.Program `ebpf:"changes"`
+	}
+	if err := spec.LoadAndAssign(&p, with); err != nil {
+		return fmt.Errorf("a change of ids is told of with what the process does next: %w", short(err))
+	}
+	defer p.Changes.Close()
+	return l.attach(p.Changes, linkChanges, dir)
+}
+
+func (e *Events) close() {
+	for _, r := range []*ring{e.ring, e.execs} {
+		if r != nil {
+			r.close()
+		}
+	}
+	for _, p := range []*ebpf.Program{e.programs.Executes, e.programs.Exits, e.programs.Frees} {
+		p.Close()
+	}
+}
+
+// Found reports whether events were told before Follow: then what is to be read first is from before.
+func (e *Events) Found() bool { return e.found }
+
+// Late says why changes of ids are told of late; nil: they are not.
+func (e *Events) Late() error { return e.late }
+
+// FD is readable, poll(2), when there is something to read; the reader is woken only for what comes after it had read all.
+func (e *Events) FD() int { return e.ring.buffer.FD() }
+
+// Each takes the events that are there, in the order in which they were begun, until f says no. An event is valid during the call only.
+// Malformed counts records that are none.
+func (e *Events) Each(f func(*Event) bool) (malformed int) {
+	e.ring.each(func(b []byte) bool {
+		if decode(&e.event, b) != nil {
+			malformed++
+			return true
+		}
+		return f(&e.event)
+	})
+	return malformed
+}
+
+// Position is how much was read since there are events, and Waiting what was not, bytes.
+func (e *Events) Position() uint64 { return e.ring.position() }
+
+// Waiting is how much is there to be read, bytes.
+func (e *Events) Waiting() uint64 { return e.ring.waiting() }
+
+// ExecsFD is readable when EachExec has something.
+func (e *Events) ExecsFD() int { return e.execs.buffer.FD() }
+
+// EachExec takes the execs that are there. They are told here as well as among the events, for whoever looks at once what is run. Another
+// goroutine than that of Each may call it.
+func (e *Events) EachExec(f func(Executed)) {
+	e.execs.each(func(b []byte) bool {
+		if x, err := decodeExecuted(b); err == nil {
+			f(x)
+		}
+		return true
+	})
+}
+
+// Lost counts the events of each kind that there was no room for, since there are events.
+func (e *Events) Lost() (n [kinds]uint64, err error) {
+	for k := range n {
+		if err := e.lost.Lookup(uint32(k), &n[k]); err != nil {
+			return n, fmt.Errorf("cannot tell how many events were lost: %w", err)
+		}
+	}
+	return n, nil
+}
+
+// Total is what the tasks of a job have used that are gone, or that have left it. CPU, User and System are ns, the latter two in ticks; Read
+// and Written are bytes.
+type Total struct{ CPU, User, System, Read, Written, Tasks uint64 }
+
+// Account begins to add up what a job uses, if that was not begun before.
+func (e *Events) Account(job uint64) error {
+	if err := e.totals.Update(job, &objectTotal{}, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("cannot have the kernel add up what job %d uses: %w", uint32(job), err)
+	}
+	return nil
+}
+
+// Total gives what a job's tasks have used. ok is false where it is not added up.
+func (e *Events) Total(job uint64) (t Total, ok bool, err error) {
+	var v objectTotal
+	switch err := e.totals.Lookup(job, &v); {
+	case errors.Is(err, ebpf.ErrKeyNotExist):
+		return t, false, nil
+	case err != nil:
+		return t, false, fmt.Errorf("cannot read what job %d has used: %w", uint32(job), err)
+	}
+	return Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks}, true, nil
+}
+
+// Forget ends the adding up for a job.
+func (e *Events) Forget(job uint64) error {
+	if err := e.totals.Delete(job); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("cannot have the kernel forget job %d: %w", uint32(job), err)
+	}
+	return nil
+}
+
+// Listed is a task that has a label.
+type Listed struct {
+	Label    Label
+	Base     uint64 // CPU that it had used when it came to its job, ns
+	Start    int64  // of its process, CLOCK_BOOTTIME ns
+	CPU      uint64 // so far, ns, as of the last tick
+	PID, TID int32
+	Parent   int32
+	Exiting  bool
+}
+
+const listedSize = 48 + 8 + 4*4
+
+// List gives all tasks of the host that have a label.
+func (l *Labels) List() ([]Listed, error) {
+	r, err := tasks(l.objects.List)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list who has a label: %w", err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil || len(b)%listedSize != 0 {
+		return nil, errors.Join(fmt.Errorf("cannot list who has a label: %d bytes", len(b)), err)
+	}
+	out := make([]Listed, 0, len(b)/listedSize)
+	le := binary.LittleEndian
+	for ; len(b) > 0; b = b[listedSize:] {
+		out = append(out, Listed{
+			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[24:])),
+			CPU: le.Uint64(b[48:]), PID: int32(le.Uint32(b[56:])), TID: int32(le.Uint32(b[60:])), Parent: int32(le.Uint32(b[64:])),
+			Exiting: le.Uint32(b[68:]) != 0,
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,196 @@
+package label
+
+import (
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func follow(t testing.TB, dir string) *Labels {
+	t.Helper()
+	l, err := Follow(dir, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// hear takes events until f says that it has enough.
+func hear(t testing.TB, e *Events, f func(*Event) (enough bool)) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		enough := false
+		if n := e.Each(func(ev *Event) bool { enough = f(ev); return !enough }); n > 0 {
+			t.Fatalf("%d records are none", n)
+		}
+		if enough {
+			return
+		}
+		fds := []unix.PollFd{{Fd: int32(e.FD()), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, 1000); err != nil && err != unix.EINTR {
+			t.Fatal(err)
+		}
+		if time.Now().After(end) {
+			t.Fatal("that was never told")
+		}
+	}
+}
+
+func TestIntegrationEvents(t *testing.T) {
+	dir := place(t)
+	l := follow(t, dir)
+	e := l.Events()
+	if e.Found() {
+		t.Error("events are said to have been told before")
+	}
+	t.Log("ids:", e.Late())
+	s := start(t, "sh", "-c", "read x; /bin/true; exit 3")
+	if err := e.Account(42); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := l.Set(s.pid(), Label{In: 42}, sure); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	listed, err := l.List()
+	if err != nil || len(listed) != 1 || listed[0].PID != s.pid() || listed[0].Label.In != 42 || listed[0].Parent != int32(os.Getpid()) {
+		t.Fatalf("listed %+v, %v", listed, err)
+	}
+	s.tell()
+	_ = s.cmd.Wait()
+	var child int32
+	var kinds []Kind
+	var cpu uint64
+	hear(t, e, func(ev *Event) bool {
+		if ev.Job != 42 {
+			t.Errorf("told of job %d", ev.Job)
+		}
+		kinds = append(kinds, ev.Kind)
+		switch {
+		case ev.Kind == Clone:
+			child = ev.PID
+			if ev.Other != s.pid() || ev.TID != ev.PID || ev.Start <= listed[0].Start {
+				t.Errorf("%+v", *ev)
+			}
+		case ev.Kind == Exit && ev.PID == child && (ev.Value != 0 || ev.Real != 1 || ev.Left.Parent != s.pid() || string(ev.Left.Comm[:5]) != "true\x00"),
+			ev.Kind == Exit && ev.PID == s.pid() && (ev.Value != 3<<8 || ev.Start != listed[0].Start || ev.Left.MaxRSS == 0):
+			t.Errorf("%+v", *ev)
+		case ev.Kind == Free:
+			cpu += ev.Used.CPU
+		}
+		return ev.Kind == Free && ev.PID == s.pid()
+	})
+	total, ok, err := e.Total(42)
+	if !ok || err != nil || total.CPU != cpu-listed[0].Base || total.Tasks != 2 {
+		t.Errorf("%+v, %v, %v; %d", total, ok, err, cpu)
+	}
+	t.Log(kinds, cpu)
+	var execs []Executed
+	e.EachExec(func(x Executed) { execs = append(execs, x) })
+	if len(execs) != 1 || execs[0].PID != child {
+		t.Errorf("execs %+v", execs)
+	}
+	if lost, err := e.Lost(); lost != ([6]uint64{}) || err != nil {
+		t.Error(lost, err)
+	}
+}
+
+// What is told while nobody has the events open waits for whoever opens them next.
+func TestIntegrationEventsOutlive(t *testing.T) {
+	dir := place(t)
+	l := follow(t, dir)
+	s := start(t, "sh", "-c", "read x; (exit 1); (exit 2); read y")
+	if _, err := l.Set(s.pid(), Label{In: 42}, sure); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	s.tell()
+	again := follow(t, dir)
+	if !again.Found() || !again.Events().Found() {
+		t.Error("they were not found")
+	}
+	n := 0
+	hear(t, again.Events(), func(ev *Event) bool {
+		if ev.Kind == Exit {
+			if n++; ev.Value != uint64(n)<<8 {
+				t.Errorf("%+v", *ev)
+			}
+		}
+		return n == 2
+	})
+	again.Close()
+	if l, err := Open(dir, key); err != nil || !l.Found() || l.Events() != nil {
+		t.Error("labels are not kept without events", err)
+	} else {
+		has(t, l, s.pid(), Label{In: 42})
+		l.Close()
+	}
+}
+
+// A storm's CPU is what the scheduler charged.
+func TestIntegrationEventsCPU(t *testing.T) {
+	dir := place(t)
+	l := follow(t, dir)
+	e := l.Events()
+	s := start(t, "sh", "-c", "read x; i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done; cat /proc/$$/schedstat >&2; read y")
+	if err := e.Account(1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Set(s.pid(), Label{In: 1}, sure); err != nil {
+		t.Fatal(err)
+	}
+	var sum uint64
+	n := 0
+	s.tell()
+	hear(t, e, func(ev *Event) bool {
+		if ev.Kind == Free {
+			sum += ev.Used.CPU
+			n++
+		}
+		return n == 500
+	})
+	total, _, err := e.Total(1)
+	if err != nil || total.CPU < sum {
+		t.Errorf("%d in total, %d by process: %v", total.CPU, sum, err)
+	}
+	t.Log(sum/uint64(n), "ns a process")
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	b := make([]byte, usedSize)
+	for i := range b {
+		b[i] = byte(i % 7)
+	}
+	for k := range kinds {
+		binary.LittleEndian.PutUint32(b[32:], uint32(k))
+		f.Add(append([]byte(nil), b...))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e Event
+		if err := decode(&e, b); err == nil && (e.PID <= 0 || e.TID <= 0 || e.Job == 0 || e.Kind >= kinds) {
+			t.Errorf("%+v", e)
+		}
+		_, _ = decodeExecuted(b)
+	})
+}
+
+func BenchmarkEach(b *testing.B) {
+	l := follow(b, place(b))
+	if _, err := l.Set(int32(os.Getpid()), Label{In: 1}, sure); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		for l.Events().Waiting() < 1<<19 {
+			_ = exec.Command("/bin/true").Run()
+		}
+		b.StartTimer()
+		l.Events().Each(func(*Event) bool { n++; return true })
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
+}
