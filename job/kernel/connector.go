@@ -3,10 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
-	"os"
-	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -18,76 +15,24 @@ type Emit func(*watch.Event) error
 // taskstats exit records for what they used. Open it, and from one goroutine call Rest, then Drain whenever Ready says so,
 // and before each command. It keeps the membership (a label for each process) as the bpf engine keeps it in the kernel.
 type Connector struct {
-	FS      FS
-	Cgroups *Cgroups
-	Log     *slog.Logger
+	engine
 
 	events    *source
 	stats     *source
+	execEars  *execEars // nil: nobody wants to know what processes run
 	sentinel  *sentinel
-	programs  *programs // nil: nobody wants to know
-	exempt    *exempt   // nil: no program is
-	lin       *lineage
-	labels    *labels // nil: none are kept in the kernel
-	bench     *bench
 	gaps      gaps
 	stash     stash
-	unread    []unread
-	outcasts  []Outcast
 	unsettled unsettled
-	execs     ExecMode
-	groups    watch.Group // that are kept
-	readiness *readiness
-	self      int32
-	heir      *heir // nil: it opens sockets of its own
-	replays   bool  // the queue is from before the scan, and not read yet
-	kept      bool  // the sockets outlive the engine
+	kept      bool // the sockets outlive the engine
 
-	counts   Counts
-	scratch  watch.Event
 	exited   watch.Usage // the exit record that was found last
 	lost     bool
-	heard    int64 // CLOCK_MONOTONIC ns when something was read last
-	upTo     int64 // the last event's stamp
-	row      int   // exits of members in a row without a record
-	emptied  bool  // the last Drain read everything
-	clock    clocks
-	scanned  int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
+	heard    int64  // CLOCK_MONOTONIC ns when something was read last
+	upTo     int64  // the last event's stamp
+	row      int    // exits of members in a row without a record
+	emptied  bool   // the last Drain read everything
 	reported uint64 // losses that a Lost event has told of
-}
-
-// Counts is what the engine has seen and missed since it was opened.
-type Counts struct {
-	Lost            uint64 // process events
-	Resyncs         uint64 // scans of /proc after a loss
-	Unwitnessed     uint64 // processes whose creator nobody could tell
-	Witnessed       uint64 // ambiguous forks that a witness settled
-	Refused         uint64 // children killed because a subscriber refused them
-	RecordsLost     uint64 // exit records that the kernel dropped
-	RecordsMissed   uint64 // exits of members without a record
-	RecordsStray    uint64 // records without an exit
-	ExecsUnread     uint64 // execs of members that had run another program, or had gone, before somebody could look
-	Malformed       uint64 // datagrams that could not be read
-	QueuedEvents    uint32 // bytes in the receive buffers at the last look
-	QueuedRecords   uint32
-	Records         uint64 // exit records read
-	Events          uint64 // process events read that say that something happened to a process
-	EventsDropped   uint64 // process events that the socket dropped; the kernel may lose more
-	Unlabelled      uint64 // processes that may have been left without their label in the kernel for a while
-	Processes       int    // alive, of the whole host
-	AmbiguousParent int
-}
-
-// Option is something that the engine is to do otherwise than by itself.
-type Option func(*Connector)
-
-// KeepExecs says what is kept of the programs that members run; without it ExecExe.
-func KeepExecs(mode ExecMode) Option { return func(c *Connector) { c.execs = mode } }
-
-// KeepGroups says which groups of figures are kept of exit records; without it all that the kernel gives. The others are
-// unknown. GroupBasic is always kept.
-func KeepGroups(groups watch.Group) Option {
-	return func(c *Connector) { c.groups = groups | watch.GroupBasic }
 }
 
 // OpenConnector opens the sockets, then makes the first scan, so that nothing falls between: what queued meanwhile is
@@ -96,16 +41,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 	if err := InitialNamespaces(fs); err != nil {
 		return nil, err
 	}
-	c := &Connector{
-		FS: fs, Cgroups: cgroups, Log: log, self: int32(os.Getpid()),
-		lin: newLineage(), bench: newBench(), stash: make(stash), execs: ExecExe, groups: ^watch.Group(0),
-	}
-	for _, set := range options {
-		set(c)
-	}
-	if !delayAccounting(fs) {
-		c.groups &^= watch.GroupDelay // they read 0
-	}
+	c := &Connector{engine: newEngine(fs, cgroups, log, options), stash: make(stash)}
 	err := c.takeLabels()
 	if err == nil {
 		err = c.openSockets()
@@ -116,7 +52,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 		})
 	}
 	if err == nil && c.execs != ExecOff {
-		c.programs, err = newPrograms(fs, c.execs)
+		err = c.followPrograms()
 	}
 	if err == nil {
 		err = c.fill()
@@ -128,7 +64,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 		c.closeSockets()
 		return nil, err
 	}
-	if c.readiness, err = newReadiness(c.events); err != nil {
+	if c.readiness, err = newReadiness(c.events.fd); err != nil {
 		c.closeSockets()
 		return nil, err
 	}
@@ -157,9 +93,15 @@ func (c *Connector) fill() error {
 	return c.sentinel.watch(c.lin.markedPIDs())
 }
 
-func delayAccounting(fs FS) bool {
-	b, err := os.ReadFile(string(fs) + "/sys/kernel/task_delayacct")
-	return err == nil && string(trimmed(b)) == "1"
+// followPrograms listens for execs, on a socket of their own.
+func (c *Connector) followPrograms() (err error) {
+	if c.execEars, err = newExecEars(); err != nil {
+		return err
+	}
+	if c.programs, err = newPrograms(c.FS, c.execs, c.execEars); err != nil {
+		c.execEars.close()
+	}
+	return err
 }
 
 // Close ends the engine. A Ready that somebody waits on is not answered any more.
@@ -189,29 +131,6 @@ func (c *Connector) closeSockets() {
 	}
 }
 
-// Ready says when there is something to drain, a few milliseconds after the first event of a burst came in, or that the
-// engine can wait no more: then Err says why. In a storm it says nothing without Rest.
-func (c *Connector) Ready() <-chan time.Time { return c.readiness.first }
-
-// Rest has to be called by whoever drains, before it waits for Ready. In a storm it lets events gather for up to 10 ms, which
-// it does for less CPU than a wait for a channel; Ready is then sure to have something. Otherwise it returns at once.
-func (c *Connector) Rest() { c.readiness.rest() }
-
-// Rouse ends a Rest, and there is no other until Settle is called: something else is to be done by whoever drains. Any
-// goroutine may call them.
-func (c *Connector) Rouse() { c.readiness.bed.rouse() }
-
-// Settle takes a Rouse back.
-func (c *Connector) Settle() { c.readiness.bed.settle() }
-
-// Err is why the engine can wait no more; nil: it can.
-func (c *Connector) Err() error {
-	if err := c.readiness.err.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
 // ErrLoss is events that were lost, and that the table has not been compared with /proc for yet.
 var ErrLoss = errors.New("the table is still to be compared with /proc")
 
@@ -221,25 +140,6 @@ func (c *Connector) Loss() error {
 		return ErrLoss
 	}
 	return nil
-}
-
-// ProgramsFailed says why what processes run is not followed any more; nil: it is, or is not asked for.
-func (c *Connector) ProgramsFailed() error {
-	if c.programs == nil {
-		return nil
-	}
-	return c.programs.failed()
-}
-
-// Existing yields every living process that the engine knows of.
-func (c *Connector) Existing() iter.Seq[watch.ID] {
-	return func(yield func(watch.ID) bool) {
-		for p := range c.lin.all() {
-			if !yield(p.id) {
-				return
-			}
-		}
-	}
 }
 
 // drainMost bounds one Drain, so that a storm that outruns the reader cannot keep commands waiting for ever.

@@ -3,7 +3,8 @@
 // A Connector is the engine: it listens to the proc connector and to taskstats' exit records, keeps a table of every process
 // (lineage.go) with the label that each has inherited, and emits watch.Events. Where a fork event cannot say whose child it
 // tells of (ambiguity.go), a witness that the kernel itself lets be inherited decides: the cgroup, the audit session
-// (witness.go, sentinel.go). After a loss it compares the table with /proc (scan.go).
+// (witness.go, sentinel.go). After a loss it compares the table with /proc (scan.go). What is not about its sockets, so that
+// another engine can have it too, is in engine.go and the methods of that type.
 //
 // Each facility is in three pieces: open and read (socket.go, listen.go: needs root), decode (cnproc.go, taskstats.go,
 // procfs.go: pure), and translate to an event (translate.go: pure but for the witness). Constants name their C header.

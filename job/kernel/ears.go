@@ -33,8 +33,8 @@ func Knock() error {
 // ListenAgain asks for everything once more that an engine listens to, and has the next Drain compare the table with /proc.
 func (c *Connector) ListenAgain() error {
 	sources := []*source{c.events, c.sentinel.src}
-	if c.programs != nil {
-		sources = append(sources, c.programs.src)
+	if c.execEars != nil {
+		sources = append(sources, c.execEars.src)
 	}
 	var errs []error
 	for _, s := range sources {

@@ -16,29 +16,29 @@ type unread struct {
 const lookMost = int64(time.Second)
 
 // exec: a process runs another program. Which one has been read already, or will be soon: it is never waited for.
-func (c *Connector) exec(ev *procEvent, emit Emit) {
-	p := c.lin.of(ev.b)
+func (c *engine) exec(pid, tid int32, at int64, emit Emit) {
+	p := c.lin.of(pid)
 	member := p != nil && p.label != 0
 	var what *watch.Program
 	if c.programs != nil {
-		what = c.program(messageKey{ev.b, ev.time}, member)
+		what = c.program(messageKey{pid, at}, member)
 	}
 	switch {
 	case !member:
 	case c.ruledOut(what):
 		c.exempt.forget(p.id) // it runs another by now
 	default:
-		c.lookExempt(p, ev.time)
+		c.lookExempt(p, at)
 	}
 	if p != nil {
-		e := c.event(watch.Exec, p, ev.a, ev.time)
+		e := c.event(watch.Exec, p, tid, at)
 		e.Program = what
 		c.emit(e, emit)
 	}
 }
 
 // program takes up what was read of an exec; nil of a process that is no member.
-func (c *Connector) program(k messageKey, member bool) (what *watch.Program) {
+func (c *engine) program(k messageKey, member bool) (what *watch.Program) {
 	if member {
 		what = new(watch.Program)
 	}
@@ -51,7 +51,7 @@ func (c *Connector) program(k messageKey, member bool) (what *watch.Program) {
 	return what
 }
 
-func (c *Connector) read(what *watch.Program, found watch.Program) {
+func (c *engine) read(what *watch.Program, found watch.Program) {
 	if what == nil {
 		return
 	}
@@ -61,7 +61,7 @@ func (c *Connector) read(what *watch.Program, found watch.Program) {
 }
 
 // readLate fills in what has been read since it was asked for.
-func (c *Connector) readLate() {
+func (c *engine) readLate() {
 	rest := c.unread[:0]
 	for _, u := range c.unread {
 		found, ok := c.programs.take(u.key)
@@ -76,7 +76,7 @@ func (c *Connector) readLate() {
 }
 
 // Program reads what a process runs now; nil where that is not followed, or the process has gone.
-func (c *Connector) Program(id watch.ID) *watch.Program {
+func (c *engine) Program(id watch.ID) *watch.Program {
 	if c.programs == nil || !c.Alive(id) {
 		return nil
 	}

@@ -36,7 +36,7 @@ const execSettles = int64(10 * time.Millisecond)
 
 // ExemptPrograms says which programs leave their job when root runs them, by their paths.
 func ExemptPrograms(paths []string) Option {
-	return func(c *Connector) {
+	return func(c *engine) {
 		if len(paths) == 0 {
 			return
 		}
@@ -54,7 +54,7 @@ func ExemptPrograms(paths []string) Option {
 
 // Exempted hands over the members that were found to run an exempt program since it was called last, and says whether there
 // are more that have to settle.
-func (c *Connector) Exempted() (out []Exempted, more bool) {
+func (c *engine) Exempted() (out []Exempted, more bool) {
 	if c.exempt == nil || len(c.exempt.found) == 0 {
 		return nil, false
 	}
@@ -73,7 +73,7 @@ func (c *Connector) Exempted() (out []Exempted, more bool) {
 
 // lookExempt looks whether a member runs an exempt program since at. One that has gone before anybody could look is a
 // suspect: its children are looked at, because a daemon runs on in a child.
-func (c *Connector) lookExempt(p *proc, at int64) {
+func (c *engine) lookExempt(p *proc, at int64) {
 	if c.exempt == nil || p.label == 0 {
 		return
 	}
@@ -104,12 +104,12 @@ func (e *exempt) forget(id watch.ID) {
 }
 
 // ruledOut reports whether it has been read already that a program is none of them.
-func (c *Connector) ruledOut(what *watch.Program) bool {
+func (c *engine) ruledOut(what *watch.Program) bool {
 	return c.exempt == nil || what != nil && what.Read != 0 && !c.exempt.paths[what.Exe]
 }
 
 // findExempt looks at every member: their execs were not heard of.
-func (c *Connector) findExempt() {
+func (c *engine) findExempt() {
 	if c.exempt == nil {
 		return
 	}
@@ -174,7 +174,7 @@ func (fs FS) allRoot(pid int32) bool {
 
 // ForkedSince gives the living processes below one that were forked since a moment, CLOCK_MONOTONIC ns; 0: all below it. What
 // was forked before, or is refused, is left out with all that descends from it.
-func (c *Connector) ForkedSince(id watch.ID, at int64, refused func(pid int32) bool) (out []watch.ID) {
+func (c *engine) ForkedSince(id watch.ID, at int64, refused func(pid int32) bool) (out []watch.ID) {
 	since := c.clock.bootTime(at)
 	below := make(map[watch.ID][]watch.ID)
 	for p := range c.lin.all() {

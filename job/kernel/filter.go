@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// messageKey finds the same message on two sockets of the proc connector: the stamp is the message's own.
+// messageKey finds the same event where it is told of twice, as on two sockets of the proc connector: the stamp is the event's own.
 type messageKey struct {
 	pid  int32
 	time int64

@@ -23,7 +23,7 @@ func (c *Connector) Sockets() Sockets { return Sockets{c.events.fd, c.stats.fd} 
 // killed) the processes older than the queue are looked for in /proc, the queue tells of the others, and afterwards all are
 // compared with /proc.
 func Inherit(from Sockets, state []byte) Option {
-	return func(c *Connector) { c.heir = &heir{from: from, state: state} }
+	return func(c *engine) { c.heir = &heir{from: from, state: state} }
 }
 
 // heir is an engine that reads on from another's sockets.

@@ -11,7 +11,7 @@ import (
 
 // KeepLabels has the engine keep its labels in the kernel too, as the first of the witnesses. They are not closed with it.
 func KeepLabels(kept *label.Labels) Option {
-	return func(c *Connector) { c.labels = &labels{kept: kept} }
+	return func(c *engine) { c.labels = &labels{kept: kept} }
 }
 
 // labels are the engine's in the kernel.
@@ -44,7 +44,7 @@ func (p *proc) takenOut(of Label, parent *proc) {
 
 // labelled reads what a process had inherited when it was forked. An error: it has gone, or that is still to come, because its fork is
 // told before its maker comes to the copy (kernel/fork.c: proc_fork_connector, then trace_task_newtask). Who has run has it.
-func (c *Connector) labelled(pid int32) (label.Label, error) {
+func (c *engine) labelled(pid int32) (label.Label, error) {
 	if c.labels == nil {
 		return label.Label{}, nil
 	}
@@ -62,7 +62,7 @@ func (c *Connector) labelled(pid int32) (label.Label, error) {
 
 // write has the kernel keep what a process is now. One that has gone needs nothing. What it forked until then may have the label that it
 // had before.
-func (c *Connector) write(p *proc) {
+func (c *engine) write(p *proc) {
 	if c.labels == nil {
 		return
 	}
@@ -81,7 +81,7 @@ func (c *Connector) write(p *proc) {
 }
 
 // doubtLabels notes that not everybody has the label that they ought to, for the next engine too.
-func (c *Connector) doubtLabels() {
+func (c *engine) doubtLabels() {
 	c.distrust()
 	c.labels.doubts++
 	if err := c.labels.kept.Doubt(); err != nil {
@@ -89,7 +89,7 @@ func (c *Connector) doubtLabels() {
 	}
 }
 
-func (c *Connector) distrust() {
+func (c *engine) distrust() {
 	c.labels.wrong = true
 	c.bench.trust(false)
 }
@@ -98,7 +98,7 @@ func (c *Connector) distrust() {
 const mendEvery = time.Second
 
 // checkLabels looks whether the kernel had to leave out labels: then who has none can be anybody's.
-func (c *Connector) checkLabels() (missed uint64, err error) {
+func (c *engine) checkLabels() (missed uint64, err error) {
 	if missed, err = c.labels.kept.Missed(); missed > 0 && !c.labels.wrong {
 		c.distrust()
 	}
@@ -141,7 +141,7 @@ func (c *Connector) writeAll() {
 }
 
 // takeLabels begins with what the kernel kept while there was no engine: all of it, unless something was in doubt.
-func (c *Connector) takeLabels() error {
+func (c *engine) takeLabels() error {
 	switch {
 	case c.labels == nil:
 		return nil
@@ -155,7 +155,7 @@ func (c *Connector) takeLabels() error {
 }
 
 // remembered is what the kernel kept of a process while there was no engine. told is false where that is nothing.
-func (c *Connector) remembered(p, parent *proc) (said Label, told bool) {
+func (c *engine) remembered(p, parent *proc) (said Label, told bool) {
 	l, err := c.labelled(p.id.PID)
 	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
 		return 0, false
@@ -169,7 +169,7 @@ func (c *Connector) remembered(p, parent *proc) (said Label, told bool) {
 
 // lacksLabel says what is wrong with a process's label in the kernel; empty: nothing, or nobody can say. Of which job somebody is out
 // makes no difference: the events know whose child they seem to be, the kernel who made them.
-func (c *Connector) lacksLabel(p *proc, has label.Label) string {
+func (c *engine) lacksLabel(p *proc, has label.Label) string {
 	want := p.kernelLabel()
 	if c.labels == nil || c.labels.wrong || want == (label.Label{}) || has.In == want.In && (want.In != 0 || has.Out != 0) {
 		return ""
@@ -178,7 +178,7 @@ func (c *Connector) lacksLabel(p *proc, has label.Label) string {
 }
 
 // Relabel has the kernel keep what a process is, if it keeps something else. Drain before.
-func (c *Connector) Relabel(id watch.ID) {
+func (c *engine) Relabel(id watch.ID) {
 	p := c.lin.of(id.PID)
 	if p == nil || p.id != id || c.labels == nil {
 		return

@@ -11,6 +11,15 @@ import (
 // Attach gives a process, as it is now, a label: its forks from here on inherit it. The ancestors are marked, because
 // labels meet below them.
 func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
+	if err := c.attach(id, label, now); err != nil {
+		return err
+	}
+	c.markAncestors(id, label)
+	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// attach gives a process that is alive a label.
+func (c *engine) attach(id watch.ID, label Label, now int64) error {
 	p := c.lin.of(id.PID)
 	if p == nil || p.id != id {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
@@ -19,13 +28,12 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 	p.out = false
 	c.write(p)
 	c.confront(p)
-	c.markAncestors(id, label)
-	return c.sentinel.watch(c.lin.markedPIDs())
+	return nil
 }
 
 // confront notes whether a process is where it is against its witnesses: an audit session cannot be changed, and a cgroup that
 // somebody else made is left alone.
-func (c *Connector) confront(p *proc) {
+func (c *engine) confront(p *proc) {
 	heard, ok := c.hear(p.id.PID, func(st Stat) bool { return p.began(st.Start) })
 	p.claim = c.bench.judge(heard)
 	if p.against = ok && p.claim != p.label; !p.against {
@@ -40,17 +48,25 @@ func (p *proc) overruled(says Label) bool {
 
 // Detach takes the label off a process. The marks stay for as long as the job that it left.
 func (c *Connector) Detach(id watch.ID, now int64) error {
+	old := c.Label(id)
+	if err := c.detach(id, now); err != nil {
+		return err
+	}
+	c.markAncestors(id, old)
+	return c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// detach takes the label off a process that is alive, and notes that this is root's word.
+func (c *engine) detach(id watch.ID, now int64) error {
 	p := c.lin.of(id.PID)
 	if p == nil || p.id != id {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
-	old := p.label
 	p.setLabel(0, now)
 	p.roots = c.FS.RootsOwn(id.PID) // now: later it may have gone
 	p.out = true
 	c.write(p)
-	c.markAncestors(id, old)
-	return c.sentinel.watch(c.lin.markedPIDs())
+	return nil
 }
 
 // markAncestors marks those above a process where labels meet, and the process itself when it has children that stay
@@ -85,7 +101,7 @@ func (c *Connector) hasOrphan(p *proc) bool {
 }
 
 // lives reports whether a process of the table is still there.
-func (c *Connector) lives(p *proc) bool {
+func (c *engine) lives(p *proc) bool {
 	st, err := c.FS.Stat(p.id.PID)
 	return errors.Is(err, ErrBusy) || err == nil && !st.Dead() && p.began(st.Start)
 }
@@ -99,7 +115,7 @@ func (c *Connector) Forget(label Label) error {
 
 // Testify makes a job's placement a witness for it, and names the witnesses: "label", "cgroup", "audit", some of them or none.
 // session is what the job's processes have, also where that is no witness.
-func (c *Connector) Testify(label Label, p job.Placement, session *uint32) string {
+func (c *engine) Testify(label Label, p job.Placement, session *uint32) string {
 	said := c.bench.call(label, p)
 	if session != nil {
 		c.bench.share(label, *session)
@@ -108,7 +124,7 @@ func (c *Connector) Testify(label Label, p job.Placement, session *uint32) strin
 }
 
 // Identify gives the identity of a living process by its pid.
-func (c *Connector) Identify(pid int32) (watch.ID, bool) {
+func (c *engine) Identify(pid int32) (watch.ID, bool) {
 	p := c.lin.of(pid)
 	if p == nil {
 		return watch.ID{}, false
@@ -117,13 +133,13 @@ func (c *Connector) Identify(pid int32) (watch.ID, bool) {
 }
 
 // Alive reports whether the process is still on the books.
-func (c *Connector) Alive(id watch.ID) bool {
+func (c *engine) Alive(id watch.ID) bool {
 	p := c.lin.of(id.PID)
 	return p != nil && p.id == id
 }
 
 // Children gives the living processes below one, itself first, as far as the engine saw them born or found them.
-func (c *Connector) Children(id watch.ID) []watch.ID {
+func (c *engine) Children(id watch.ID) []watch.ID {
 	below := make(map[watch.ID][]watch.ID)
 	for p := range c.lin.all() {
 		below[p.parent] = append(below[p.parent], p.id)
@@ -136,13 +152,13 @@ func (c *Connector) Children(id watch.ID) []watch.ID {
 }
 
 // Out reports whether root took the process, or what it descends from, out of a job.
-func (c *Connector) Out(id watch.ID) bool {
+func (c *engine) Out(id watch.ID) bool {
 	p := c.lin.of(id.PID)
 	return p != nil && p.id == id && p.out
 }
 
 // Label gives the label of a living process; 0 for none, and for one that is not alive.
-func (c *Connector) Label(id watch.ID) Label {
+func (c *engine) Label(id watch.ID) Label {
 	if p := c.lin.of(id.PID); p != nil && p.id == id {
 		return p.label
 	}

@@ -20,7 +20,7 @@ func TestIntegrationNewborn(t *testing.T) {
 	}
 	const forks = 10000
 	id, begin := shell(t, c, "i=0; while [ $i -lt 10000 ]; do (:); i=$((i+1)); done; sleep 60")
-	p, err := (&Connector{FS: Proc, Cgroups: cg, lin: c.lin, bench: c.bench}).Place(id.PID, job.NewJID(uint32(os.Getpid()), uint32(time.Now().UnixNano())|1))
+	p, err := (&engine{FS: Proc, Cgroups: cg, lin: c.lin, bench: c.bench}).Place(id.PID, job.NewJID(uint32(os.Getpid()), uint32(time.Now().UnixNano())|1))
 	if err != nil || !p.Own {
 		t.Fatalf("placement %+v, %v", p, err)
 	}
@@ -36,7 +36,7 @@ func TestIntegrationNewborn(t *testing.T) {
 		if place, err := Proc.Cgroup(pid); err == nil && place == "/" {
 			raw.Add(1)
 		}
-		said, ok := (&Connector{FS: Proc, Cgroups: cg, bench: newBench()}).hear(pid, bornAt(at, readClocks()))
+		said, ok := (&engine{FS: Proc, Cgroups: cg, bench: newBench()}).hear(pid, bornAt(at, readClocks()))
 		if ok {
 			heard.Add(1)
 		}

@@ -13,7 +13,7 @@ type Outcast struct {
 }
 
 // leaveBehind notes the children of one that was out and has gone.
-func (c *Connector) leaveBehind(p *proc) {
+func (c *engine) leaveBehind(p *proc) {
 	if !p.out || p.kids == 0 {
 		return
 	}
@@ -25,7 +25,7 @@ func (c *Connector) leaveBehind(p *proc) {
 }
 
 // Outcasts hands over those that there are since it was called last.
-func (c *Connector) Outcasts() []Outcast {
+func (c *engine) Outcasts() []Outcast {
 	out := c.outcasts
 	c.outcasts = nil
 	return out

@@ -15,7 +15,7 @@ import (
 // Place makes the kernel hold a new job's point of entry: in a cgroup of its own where nobody has placed the process
 // before, else the place is only noted. It is done before the login is answered, so that whatever is forked afterwards
 // carries the mark.
-func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
+func (c *engine) Place(pid int32, jid job.JID) (job.Placement, error) {
 	st, err := c.FS.statAnyway(pid)
 	if err != nil {
 		return job.Placement{}, fmt.Errorf("process %d: %w", pid, err)
@@ -39,7 +39,7 @@ func (c *Connector) Place(pid int32, jid job.JID) (job.Placement, error) {
 
 // OwnSession gives a process's audit session, if that can be a witness: nil where others have it who are in no job that it
 // speaks for, as with su in a session that is older than jobd. Everything in there would be taken for the job's.
-func (c *Connector) OwnSession(pid int32) *uint32 {
+func (c *engine) OwnSession(pid int32) *uint32 {
 	session := c.FS.Session(pid)
 	st, err := c.FS.Status(pid)
 	if session == nil || err != nil {
@@ -60,14 +60,14 @@ func (c *Connector) OwnSession(pid int32) *uint32 {
 }
 
 // spokenFor reports whether a process is in a job that a session is a witness of.
-func (c *Connector) spokenFor(pid int32, session uint32) bool {
+func (c *engine) spokenFor(pid int32, session uint32) bool {
 	p := c.lin.of(pid)
 	return p != nil && p.label != 0 && c.bench.heeds(p.label, session)
 }
 
 // strangersIn reports whether a session has a process that neither descends from one, nor is in its job, nor in one that the
 // session is a witness of. It reads all of /proc.
-func (c *Connector) strangersIn(session uint32, pid int32) bool {
+func (c *engine) strangersIn(session uint32, pid int32) bool {
 	pids, err := c.FS.PIDs()
 	if err != nil {
 		return true
@@ -95,7 +95,7 @@ func (c *Connector) strangersIn(session uint32, pid int32) bool {
 // borrow notes the cgroup that somebody else has put the process into, such as logind's scope for the session. It says
 // something of this job only while nobody else is in there: the cgroup of a login daemon, or of the session that a nested
 // one was opened in, is no witness and no measure.
-func (c *Connector) borrow(p *job.Placement, pid int32, place string) error {
+func (c *engine) borrow(p *job.Placement, pid int32, place string) error {
 	id, ok := c.Identify(pid)
 	if !ok {
 		return fmt.Errorf("process %d: %w", pid, ErrGone)
@@ -121,7 +121,7 @@ func (c *Connector) borrow(p *job.Placement, pid int32, place string) error {
 }
 
 // ownCgroup puts the process into a new cgroup. With --cgroup auto a failure is no reason to refuse a login.
-func (c *Connector) ownCgroup(p *job.Placement, pid int32, jid job.JID) error {
+func (c *engine) ownCgroup(p *job.Placement, pid int32, jid job.JID) error {
 	place, err := c.Cgroups.Make(jid.Seq(), jid.String())
 	if err == nil && pid != 0 {
 		if err = c.Cgroups.Enter(place, pid); err != nil {
@@ -141,7 +141,7 @@ func (c *Connector) ownCgroup(p *job.Placement, pid int32, jid job.JID) error {
 }
 
 // PlaceHeld makes the cgroup of a job that has no process yet.
-func (c *Connector) PlaceHeld(jid job.JID) (job.Placement, error) {
+func (c *engine) PlaceHeld(jid job.JID) (job.Placement, error) {
 	var p job.Placement
 	if !c.Cgroups.CanMake() {
 		return p, nil
@@ -150,7 +150,7 @@ func (c *Connector) PlaceHeld(jid job.JID) (job.Placement, error) {
 }
 
 // Join puts a further process where its job's kernel mark is, if it may be taken from where it is.
-func (c *Connector) Join(pid int32, p job.Placement) error {
+func (c *engine) Join(pid int32, p job.Placement) error {
 	if !p.Own {
 		return nil
 	}
@@ -166,7 +166,7 @@ func (c *Connector) Join(pid int32, p job.Placement) error {
 
 // Leave takes a process out of its job's own cgroup, back to the root: else the cgroup would go on witnessing for a job
 // that it was taken out of.
-func (c *Connector) Leave(pid int32, p job.Placement) error {
+func (c *engine) Leave(pid int32, p job.Placement) error {
 	if !p.Own {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (c *Connector) Leave(pid int32, p job.Placement) error {
 
 // Unplace takes a job's cgroup away when the job has ended. The cgroup of a zombie's last parent can still be busy for a
 // moment: then it is to be tried again.
-func (c *Connector) Unplace(p job.Placement) error {
+func (c *engine) Unplace(p job.Placement) error {
 	if !p.Own {
 		return nil
 	}

@@ -4,9 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/bpf"
-	"golang.org/x/sys/unix"
-
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -20,11 +17,19 @@ const (
 	ExecArgv ExecMode = "argv" // and its arguments, the first 4 KiB of them
 )
 
-// programs looks what processes run. It hears every exec on a socket of its own, since what lives for a millisecond is gone
-// when a burst is drained. It only looks and remembers, by the message's own stamp; the engine takes that up when it comes
+// execSource tells of every exec. Its descriptor can be read while there is one to tell of.
+type execSource interface {
+	fd() int
+	each(heard func(pid int32, at int64)) error // those that wait; at is the event's own stamp
+	close()
+}
+
+// programs looks what processes run. It hears every exec from a source of its own, since what lives for a millisecond is gone
+// when a burst is drained. It only looks and remembers, by the event's own stamp; the engine takes that up when it comes
 // to the same exec. Where it lags behind, or loses messages, names are missing and nothing else.
 type programs struct {
-	filtered
+	src  execSource
+	end  *stopper
 	look *looker
 	own  *looker // the engine's
 
@@ -37,21 +42,24 @@ type programs struct {
 // foundMost is how much may wait to be taken up; should the engine be that far behind, names are not what it lacks most.
 const foundMost = 1 << 14
 
-func newPrograms(fs FS, mode ExecMode) (*programs, error) {
-	filter, err := execFilter()
-	if err != nil {
-		return nil, err
-	}
-	f, err := newFiltered(filter)
+// newPrograms begins to look. The source is closed by stop.
+func newPrograms(fs FS, mode ExecMode, src execSource) (*programs, error) {
+	end, err := newStopper()
 	if err != nil {
 		return nil, err
 	}
 	p := &programs{
-		filtered: f, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
+		src: src, end: end, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
 		found: make(map[messageKey]watch.Program), names: make(names),
 	}
 	go p.run()
 	return p, nil
+}
+
+// stop returns when nobody looks any more.
+func (p *programs) stop() {
+	p.end.stop()
+	p.src.close()
 }
 
 // run looks as soon as it hears of an exec, or in a storm of them now and then.
@@ -60,7 +68,7 @@ func (p *programs) run() {
 	var pace pace
 	for rest := time.Duration(0); !p.wait(rest); {
 		n := 0
-		err := p.src.each(func(b []byte) bool { n++; return p.hear(b) })
+		err := p.src.each(func(pid int32, at int64) { n++; p.hear(pid, at) })
 		if err != nil {
 			p.fail(err)
 			return
@@ -82,7 +90,7 @@ func (p *programs) wait(rest time.Duration) (stop bool) {
 			return true
 		}
 	}
-	ready, err := poll(-1, p.end.fd, p.src.fd)
+	ready, err := poll(-1, p.end.fd, p.src.fd())
 	if err != nil {
 		p.fail(err)
 		return true
@@ -103,12 +111,9 @@ func (p *programs) failed() error {
 	return p.err
 }
 
-func (p *programs) hear(b []byte) bool {
-	if ev, err := decodeProcEvent(b); err == nil && ev.what == procEventExec {
-		exe, args := p.look.at(ev.b)
-		p.keep(messageKey{ev.b, ev.time}, exe, args, readClocks().mono)
-	}
-	return true
+func (p *programs) hear(pid int32, at int64) {
+	exe, args := p.look.at(pid)
+	p.keep(messageKey{pid, at}, exe, args, readClocks().mono)
 }
 
 // keep remembers what was read at a moment; no path is a process that was gone.
@@ -178,16 +183,4 @@ const (
 func (p *pace) rest(now int64) time.Duration {
 	p.due = max(p.due, now) + int64(paceWhile)
 	return max(time.Duration(p.due-now)-paceRow*paceWhile, 0)
-}
-
-// execFilter passes acknowledgements and execs.
-func execFilter() ([]unix.SockFilter, error) {
-	const whole, none = 1 << 16, 0
-	return assemble([]bpf.Instruction{
-		bpf.LoadAbsolute{Off: offWhat, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: hostOrder(procEventExec), SkipTrue: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: procEventNone, SkipTrue: 1},
-		bpf.RetConstant{Val: none},
-		bpf.RetConstant{Val: whole},
-	})
 }

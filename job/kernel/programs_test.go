@@ -115,7 +115,7 @@ func (c *Connector) execOf(t *testing.T, pid int32, at int64) *watch.Program {
 	t.Helper()
 	var got *watch.Program
 	n := 0
-	c.exec(&procEvent{a: pid, b: pid, time: at}, func(e *watch.Event) error {
+	c.exec(pid, pid, at, func(e *watch.Event) error {
 		if e.Kind != watch.Exec || e.Mono != at {
 			t.Errorf("event %+v", e)
 		}

@@ -29,7 +29,8 @@ type readiness struct {
 	err      atomic.Pointer[error] // why it stopped by itself
 }
 
-func newReadiness(s *source) (*readiness, error) {
+// newReadiness watches a descriptor that becomes readable when there is an event.
+func newReadiness(fd int) (*readiness, error) {
 	bed, err := newBed()
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func newReadiness(s *source) (*readiness, error) {
 		bed.close()
 		return nil, err
 	}
-	r := &readiness{first: make(chan time.Time, 1), again: make(chan struct{}, 1), end: end, fd: s.fd, bed: bed}
+	r := &readiness{first: make(chan time.Time, 1), again: make(chan struct{}, 1), end: end, fd: fd, bed: bed}
 	go r.run()
 	return r, nil
 }

@@ -88,7 +88,7 @@ func (c *Connector) stashed(p *proc) {
 
 // Exited gives the CPU of a living process's threads that have exited, ns, as their exit records have it: it is in /proc with
 // ticks only, and will be on the process's own record.
-func (c *Connector) Exited(id watch.ID) int64 {
+func (c *engine) Exited(id watch.ID) int64 {
 	p := c.lin.of(id.PID)
 	if p == nil || p.id != id || p.usage == nil || !p.usage.Groups.Has(watch.GroupCPU) {
 		return 0

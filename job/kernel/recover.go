@@ -119,12 +119,12 @@ func (c *Connector) isOut(p, parent *proc, of Label, poe bool) bool {
 }
 
 // held reports whether a process is in a cgroup that jobd made for an open job.
-func (c *Connector) held(p *proc) bool {
+func (c *engine) held(p *proc) bool {
 	place, err := c.FS.CgroupOfAny(p.id.PID)
 	return err == nil && c.holds(testimony{cgroup: place})
 }
 
-func (c *Connector) holds(t testimony) bool {
+func (c *engine) holds(t testimony) bool {
 	return c.Cgroups.Mine(t.cgroup) && c.bench.judge(testimony{cgroup: t.cgroup}) != 0
 }
 
@@ -149,7 +149,7 @@ func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.
 }
 
 // whose says whose a process is that was there before jobd: by its witnesses, by its parent.
-func (c *Connector) whose(s seen) Label {
+func (c *engine) whose(s seen) Label {
 	parent := c.lin.of(s.PPID)
 	heard, ok := c.hear(s.PID, startedAt(s.Start))
 	if !ok {

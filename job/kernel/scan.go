@@ -83,7 +83,7 @@ func (s *seen) age() uint64 {
 
 // scan reads every process in /proc, oldest first, so that a parent comes before its children. Those that exit meanwhile
 // are left out: their events tell.
-func (c *Connector) scan() ([]seen, error) {
+func (c *engine) scan() ([]seen, error) {
 	pids, err := c.FS.PIDs()
 	if err != nil {
 		return nil, fmt.Errorf("cannot scan %s: %w", c.FS, err)
@@ -122,7 +122,7 @@ func (c *Connector) scan() ([]seen, error) {
 
 // tasks lists a process's threads where it has several. ErrGone: the last have exited since st was read. The first may have
 // exited long ago, so that no event would tell of the end.
-func (c *Connector) tasks(st Stat) ([]int32, error) {
+func (c *engine) tasks(st Stat) ([]int32, error) {
 	if st.Threads <= 1 {
 		return nil, nil
 	}
@@ -137,7 +137,7 @@ func (c *Connector) tasks(st Stat) ([]int32, error) {
 }
 
 // scanFirst fills the table with what lives already.
-func (c *Connector) scanFirst() error {
+func (c *engine) scanFirst() error {
 	list, err := c.scan()
 	if err != nil {
 		return err
@@ -187,7 +187,7 @@ func (p *proc) began(ticks uint64) bool {
 }
 
 // found adds a process that a scan found. Its fork event may still be in the queue.
-func (c *Connector) found(s seen) *proc {
+func (c *engine) found(s seen) *proc {
 	p := c.lin.add(s.PID, int64(s.Start)*nsPerTick)
 	p.scanned, p.tids = true, s.tids
 	if parent := c.lin.of(s.PPID); parent != nil {

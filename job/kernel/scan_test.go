@@ -25,7 +25,7 @@ func TestScanLeavesOutWhoIsGoing(t *testing.T) {
 		"48/stat":      statLine(48, "zombie", "Z", 1, 1, 70),
 		"48/task/48/x": "",
 	})
-	c := &Connector{FS: fs, self: 40}
+	c := &engine{FS: fs, self: 40}
 	list, err := c.scan()
 	if err != nil {
 		t.Fatal(err)

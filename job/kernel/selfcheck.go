@@ -13,7 +13,7 @@ type Survey struct {
 
 // Survey reads all of /proc. It looks at nothing of the engine's, so it may run beside the loop, and it is slow: 20 µs a
 // process.
-func (c *Connector) Survey() (Survey, error) {
+func (c *engine) Survey() (Survey, error) {
 	list, err := c.scan()
 	if err != nil {
 		return Survey{}, err
@@ -47,7 +47,7 @@ func (c *Connector) Suspects(s Survey) []int32 {
 }
 
 // contradicts reports whether a process's witnesses speak for another job than the one it is in.
-func (c *Connector) contradicts(p *proc, t testimony) bool {
+func (c *engine) contradicts(p *proc, t testimony) bool {
 	label := c.bench.judge(t)
 	return label != 0 && label != p.label && !p.out && !p.overruled(label)
 }
@@ -55,7 +55,7 @@ func (c *Connector) contradicts(p *proc, t testimony) bool {
 // Claimed gives the job that a process's witnesses speak for while it is in another, or in none, and root has said nothing
 // about it; 0: there is no such job. A cgroup that is not jobd's own is not enough: root may have put somebody into it. Drain
 // before.
-func (c *Connector) Claimed(pid int32) Label {
+func (c *engine) Claimed(pid int32) Label {
 	p := c.lin.of(pid)
 	if p == nil || pid == c.self {
 		return 0

@@ -12,7 +12,8 @@ import (
 // only forks that name a marked parent. So it can read the child's witnesses at once, while everything else is still
 // read in bursts. It only reads and remembers; the engine's drain decides.
 type sentinel struct {
-	filtered
+	src  *source
+	end  *stopper
 	hear func(pid int32, at int64) (testimony, bool)
 
 	mu    sync.Mutex
@@ -28,13 +29,24 @@ func newSentinel(hear func(int32, int64) (testimony, bool)) (*sentinel, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFiltered(filter)
+	src, err := dialConnector(filter)
 	if err != nil {
 		return nil, err
 	}
-	s := &sentinel{filtered: f, hear: hear, heard: make(map[messageKey]testimony)}
+	end, err := newStopper()
+	if err != nil {
+		src.close()
+		return nil, err
+	}
+	s := &sentinel{src: src, end: end, hear: hear, heard: make(map[messageKey]testimony)}
 	go s.run()
 	return s, nil
+}
+
+// stop returns when nobody is asked any more.
+func (s *sentinel) stop() {
+	s.end.stop()
+	s.src.close()
 }
 
 // watch tells the kernel which parents' forks to pass.

@@ -22,8 +22,8 @@ type court struct {
 }
 
 func newCourt(t *testing.T) *court {
-	c := &Connector{lin: newLineage(), bench: newBench(), Cgroups: &Cgroups{Mount: "/none"}, Log: slog.New(slog.DiscardHandler)}
-	c.sentinel = &sentinel{filtered: filtered{src: &source{fd: -1}}, heard: make(map[messageKey]testimony)}
+	c := &Connector{engine: engine{lin: newLineage(), bench: newBench(), Cgroups: &Cgroups{Mount: "/none"}, Log: slog.New(slog.DiscardHandler)}}
+	c.sentinel = &sentinel{src: &source{fd: -1}, heard: make(map[messageKey]testimony)}
 	c.FS = FS(t.TempDir())
 	for _, f := range [][2]int32{{0, 1}, {1, 5}, {5, 10}, {5, 20}} {
 		c.lin.fork(f[0], f[1], 0, 0)

@@ -20,6 +20,11 @@ type Handle struct {
 // its pidfd; so afterwards drain has to bring the table up to date, and the handles of those that are not alive by then
 // are closed. What remains is what it was asked for.
 func (c *Connector) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
+	return c.open(ids, drain, c.Behind)
+}
+
+// open is Open. behind says whether the last drain left something that is from before a moment.
+func (c *engine) open(ids []watch.ID, drain func() error, behind func(moment int64) bool) ([]Handle, error) {
 	var out []Handle
 	for _, id := range ids {
 		fd, err := unix.PidfdOpen(int(id.PID), 0)
@@ -33,7 +38,7 @@ func (c *Connector) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
 		out = append(out, Handle{ID: id, fd: fd})
 	}
 	now := readClocks().mono
-	for again := true; again; again = c.Behind(now) { // a storm may take more than one
+	for again := true; again; again = behind(now) { // a storm may take more than one
 		if err := drain(); err != nil {
 			closeAll(out)
 			return nil, err

@@ -26,7 +26,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 		c.fork(&ev, emit)
 	case procEventExec:
 		c.lin.exec(ev.b, ev.time)
-		c.exec(&ev, emit)
+		c.exec(ev.b, ev.a, ev.time, emit)
 	case procEventUID:
 		c.plain(watch.UID, &ev, emit)
 	case procEventGID:
@@ -40,7 +40,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 }
 
 // event gives the scratch event, cleared. Events are only valid during the dispatch, so that one is enough.
-func (c *Connector) event(kind watch.Kind, p *proc, tid int32, at int64) *watch.Event {
+func (c *engine) event(kind watch.Kind, p *proc, tid int32, at int64) *watch.Event {
 	c.scratch = watch.Event{Kind: kind, Proc: p.id, TID: tid, Mono: at}
 	return &c.scratch
 }
@@ -56,7 +56,7 @@ func (c *Connector) plain(kind watch.Kind, ev *procEvent, emit Emit) {
 	c.emit(e, emit)
 }
 
-func (c *Connector) emit(e *watch.Event, emit Emit) {
+func (c *engine) emit(e *watch.Event, emit Emit) {
 	if err := emit(e); err != nil {
 		c.Log.Warn("a watcher failed", "event", e.Kind.String(), "pid", e.Proc.PID, "error", err)
 	}
@@ -221,7 +221,7 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 }
 
 // refuse kills a child that a subscriber does not want to live. It has run already: a refusal by callback is late.
-func (c *Connector) refuse(p *proc, why error) {
+func (c *engine) refuse(p *proc, why error) {
 	if !errors.Is(why, watch.ErrRefuse) {
 		c.Log.Warn("a watcher failed", "event", "clone", "pid", p.id.PID, "error", why)
 		return
@@ -285,7 +285,7 @@ func (c *Connector) exitUnseen(ev *procEvent, emit Emit) {
 }
 
 // free: a process is gone. Its usage is handed over for good.
-func (c *Connector) free(p *proc, at, status int64, valid, inferred bool, emit Emit) {
+func (c *engine) free(p *proc, at, status int64, valid, inferred bool, emit Emit) {
 	c.lin.remove(p)
 	c.leaveBehind(p)
 	e := c.event(watch.Free, p, p.id.PID, at)

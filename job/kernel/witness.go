@@ -19,7 +19,7 @@ type testimony struct {
 
 // hear reads a process's witnesses, up to the one that is enough. Afterwards it looks whether the pid still belongs to the process that
 // was meant: one that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
-func (c *Connector) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
+func (c *engine) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
 	var err error
 	if t.label, err = c.labelled(pid); err != nil {
 		return testimony{}, false
