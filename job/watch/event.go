@@ -4,7 +4,8 @@ package watch
 type Kind uint8
 
 // The moments. Init is for tasks that existed before a watcher was registered; Clone is a new task; Free comes when the
-// whole process is gone, after the Exit of its last thread; Lost says that events went missing before this one.
+// whole process is gone, after the Exit of its last thread; Lost says that events went missing before this one; Used is what
+// a process that is gone had used, all told: it comes once, after a Free that said Later.
 const (
 	Init Kind = iota
 	Clone
@@ -14,10 +15,11 @@ const (
 	Exit
 	Free
 	Lost
+	Used
 	kinds
 )
 
-var kindNames = [kinds]string{"init", "clone", "exec", "uid", "gid", "exit", "free", "lost"}
+var kindNames = [kinds]string{"init", "clone", "exec", "uid", "gid", "exit", "free", "lost", "used"}
 
 // String gives the name that the API and the metrics use.
 func (k Kind) String() string {
@@ -60,9 +62,10 @@ type Event struct {
 	Real int64
 
 	Mono     int64  // CLOCK_MONOTONIC in ns, as the kernel stamped it (cn_proc.h: timestamp_ns)
-	Inferred bool   // not seen happening: found by a scan or settled by a witness
+	Inferred bool   // not seen happening: found by a scan or settled by a witness; of a Used: its figures are estimated
 	Thread   bool   // a Clone of a further thread of Proc, no new process
-	Usage    *Usage // what a Free's process used, all threads together; nil where the kernel's record was missed
+	Later    bool   // of a Free: what its process used is still to come, with a Used
+	Usage    *Usage // of a Free or a Used: what the process used, all threads together; nil where the kernel's record was missed
 
 	// Program is what an Exec is of; nil where programs are not followed. It outlives the dispatch: what was not read by
 	// then the engine fills in later, before it dispatches anything else, from the same goroutine.

@@ -40,7 +40,7 @@ func TestEveryKindHasItsOwnList(t *testing.T) {
 	var table Table
 	got := make(map[Kind]int)
 	f := func(e *Event) error { got[e.Kind]++; return nil }
-	must(t, table.Register(Watcher{Name: "all", Clone: f, Exec: f, UID: f, GID: f, Exit: f, Free: f, Lost: f}))
+	must(t, table.Register(Watcher{Name: "all", Clone: f, Exec: f, UID: f, GID: f, Exit: f, Free: f, Lost: f, Used: f}))
 	must(t, table.Register(Watcher{Name: "exec", Exec: f}))
 	for _, k := range Kinds() {
 		must(t, table.Dispatch(&Event{Kind: k}))
@@ -56,6 +56,36 @@ func TestEveryKindHasItsOwnList(t *testing.T) {
 		if got[k] != want {
 			t.Errorf("%s: %d calls, want %d", k, got[k], want)
 		}
+	}
+}
+
+func TestNamesOfKinds(t *testing.T) {
+	want := []string{"init", "clone", "exec", "uid", "gid", "exit", "free", "lost", "used"}
+	var got []string
+	for _, k := range Kinds() {
+		got = append(got, k.String())
+	}
+	if !slices.Equal(got, want) || kinds.String() != "unknown" {
+		t.Errorf("kinds are %v, want %v; the one after them is %s", got, want, kinds)
+	}
+}
+
+// TestUsedAfterFree: whoever wants to know of the use alone is told of that alone, with the process that is gone.
+func TestUsedAfterFree(t *testing.T) {
+	var table Table
+	var got []*Usage
+	must(t, table.Register(Watcher{Name: "books", Used: func(e *Event) error {
+		if e.Proc != (ID{PID: 7, Gen: 1}) {
+			t.Errorf("of %v", e.Proc)
+		}
+		got = append(got, e.Usage)
+		return nil
+	}}))
+	u := &Usage{CPU: 5}
+	must(t, table.Dispatch(&Event{Kind: Free, Proc: ID{PID: 7, Gen: 1}, Later: true}))
+	must(t, table.Dispatch(&Event{Kind: Used, Proc: ID{PID: 7, Gen: 1}, Usage: u}))
+	if events, _ := table.Count(Used); events != 1 || !slices.Equal(got, []*Usage{u}) {
+		t.Errorf("%d events, told of %v", events, got)
 	}
 }
 
