@@ -4,6 +4,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
@@ -27,6 +28,8 @@ type engine struct {
 	groups    watch.Group // that are kept
 	readiness *readiness
 	self      int32
+	partial   bool  // only members are followed; others are known from /proc, when somebody asks
+	stayed    int   // strangers that were left when it was last looked which have gone
 	heir      *heir // of a Connector; nil: it opens sockets of its own
 	replays   bool  // what queued is from before the scan, and not read yet
 
@@ -121,8 +124,11 @@ func (c *engine) ProgramsFailed() error {
 	return c.programs.failed()
 }
 
-// Existing yields every living process that the engine knows of.
+// Existing yields every living process that the engine knows of, or can see.
 func (c *engine) Existing() iter.Seq[watch.ID] {
+	if c.partial {
+		return slices.Values(c.everybody())
+	}
 	return func(yield func(watch.ID) bool) {
 		for p := range c.lin.all() {
 			if !yield(p.id) {

@@ -103,7 +103,9 @@ func (c *Connector) HandOver() ([]byte, error) {
 func (l *lineage) handOver(h *handover) {
 	h.Gen = l.gen
 	for p := range l.all() {
-		h.Live = append(h.Live, p.handOver())
+		if !p.stranger { // whoever asks of one is told by /proc
+			h.Live = append(h.Live, p.handOver())
+		}
 	}
 	for _, ghosts := range l.ghosts {
 		for _, p := range ghosts {

@@ -17,6 +17,8 @@ type lineage struct {
 	ghosts map[int32][]*proc  // pid used again before the EXIT of its former owner was read, oldest first
 	gen    uint32
 
+	strangers int // among the living
+
 	marks  map[watch.ID]map[Label]int // parents of which a fork is ambiguous, and the labels that make it so
 	bounds map[Label][]watch.ID       // the marks that stand for a label
 
@@ -56,6 +58,8 @@ type proc struct {
 	wrote   int64 // stamp: what it forked until then may have another label in the kernel
 	// suspect: nobody saw which program it ran, which may have been an exempt one.
 	suspect bool
+	// stranger: it is known from /proc only, by an engine that is partial.
+	stranger bool
 }
 
 func newLineage() *lineage {
@@ -69,9 +73,13 @@ func newLineage() *lineage {
 func (l *lineage) of(pid int32) *proc { return l.live.Get(watch.ID{PID: pid}) }
 
 // add makes a process. One of the same pid that is still on the books becomes a ghost: EXIT is sent after exit_notify
-// (kernel/exit.c), so the pid may be used again before the EXIT arrives.
+// (kernel/exit.c), so the pid may be used again before the EXIT arrives. Of a stranger none will come.
 func (l *lineage) add(pid int32, start int64) *proc {
-	if old := l.of(pid); old != nil {
+	switch old := l.of(pid); {
+	case old == nil:
+	case old.stranger:
+		l.remove(old)
+	default:
 		l.ghosts[pid] = append(l.ghosts[pid], old)
 	}
 	l.gen++
@@ -186,6 +194,9 @@ func (l *lineage) owner(tgid, tid int32) *proc {
 func (l *lineage) remove(p *proc) {
 	pid := p.id.PID
 	delete(l.marks, p.id)
+	if p.stranger {
+		l.strangers--
+	}
 	if parent := l.of(p.parent.PID); p.counted && parent != nil && parent.id == p.parent {
 		parent.kids = max(parent.kids-1, 0)
 	}

@@ -21,9 +21,10 @@ func (c *Connector) Attach(id watch.ID, label Label, now int64) error {
 // attach gives a process that is alive a label.
 func (c *engine) attach(id watch.ID, label Label, now int64) error {
 	p := c.lin.of(id.PID)
-	if p == nil || p.id != id {
+	if !c.Alive(id) {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
+	c.lin.follow(p)
 	p.setLabel(label, now)
 	p.out = false
 	c.write(p)
@@ -126,20 +127,26 @@ func (c *engine) Testify(label Label, p job.Placement, session *uint32) string {
 // Identify gives the identity of a living process by its pid.
 func (c *engine) Identify(pid int32) (watch.ID, bool) {
 	p := c.lin.of(pid)
+	if c.partial && (p == nil || p.stranger) {
+		p = c.meet(pid)
+	}
 	if p == nil {
 		return watch.ID{}, false
 	}
 	return p.id, true
 }
 
-// Alive reports whether the process is still on the books.
+// Alive reports whether the process is still on the books, and, where nobody tells of its end, in /proc.
 func (c *engine) Alive(id watch.ID) bool {
 	p := c.lin.of(id.PID)
-	return p != nil && p.id == id
+	return p != nil && p.id == id && (!p.stranger || c.stands(p))
 }
 
 // Children gives the living processes below one, itself first, as far as the engine saw them born or found them.
 func (c *engine) Children(id watch.ID) []watch.ID {
+	if c.partial {
+		return c.descendants(id)
+	}
 	below := make(map[watch.ID][]watch.ID)
 	for p := range c.lin.all() {
 		below[p.parent] = append(below[p.parent], p.id)
