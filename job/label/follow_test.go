@@ -53,8 +53,8 @@ func TestIntegrationEvents(t *testing.T) {
 	if err := e.Account(42); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := l.Set(s.pid(), Label{In: 42}, sure); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if m, err := l.Set(s.pid(), Label{In: 42}, sure); m.Tasks != 1 || m.Start == 0 || err != nil {
+		t.Fatal(m, err)
 	}
 	listed, err := l.List()
 	if err != nil || len(listed) != 1 || listed[0].PID != s.pid() || listed[0].Label.In != 42 || listed[0].Parent != int32(os.Getpid()) {

@@ -34,6 +34,7 @@ type objectOrder struct {
 	Tasks   uint32
 	Live    uint32
 	Zero    uint32
+	Start   uint64
 }
 
 type objectTotal struct {

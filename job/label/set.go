@@ -18,20 +18,26 @@ import (
 // were made meanwhile, by threads that did not have it yet.
 const passesMost = 100
 
+// Marked is a process that was given a label.
+type Marked struct {
+	Tasks int   // threads that are in a job now and were in none
+	Start int64 // CLOCK_BOOTTIME ns; 0: not known, it has no label
+}
+
 // Set gives a process another label: all its threads, and so whatever they fork from now on. meant is asked whether the pid is still
-// that of the process that is meant, when it cannot be another's any more without an error. tasks is how many threads are in a job now
-// and were in none. ErrGone: or none of them will be told to exit any more.
-func (l *Labels) Set(pid int32, to Label, meant func() bool) (tasks int, err error) {
+// that of the process that is meant, when it cannot be another's any more without an error. ErrGone: or none of its threads will be told
+// to exit any more.
+func (l *Labels) Set(pid int32, to Label, meant func() bool) (m Marked, err error) {
 	if to.In != 0 && to.Out != 0 {
-		return 0, errors.New("cannot be in a job and out of one")
+		return m, errors.New("cannot be in a job and out of one")
 	}
 	fd, err := handle(pid)
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	defer unix.Close(fd)
 	if !meant() {
-		return 0, ErrGone
+		return m, ErrGone
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,23 +45,24 @@ func (l *Labels) Set(pid int32, to Label, meant func() bool) (tasks int, err err
 	var changed, live uint32
 	for range passesMost {
 		o, err := l.pass(pid, to, whole)
-		tasks, changed, live = tasks+int(o.Tasks), changed+o.Changed, live+o.Live
+		changed, live = changed+o.Changed, live+o.Live
+		m = Marked{m.Tasks + int(o.Tasks), max(m.Start, int64(o.Start))}
 		switch {
 		case err != nil:
-			return tasks, fmt.Errorf("cannot label process %d: %w", pid, err)
+			return m, fmt.Errorf("cannot label process %d: %w", pid, err)
 		case o.Failed > 0:
-			return tasks, fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
+			return m, fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
 		case o.Changed > 0:
 		case whole || single(pid):
 			if changed > 0 && live == 0 {
-				return tasks, ErrGone
+				return m, ErrGone
 			}
-			return tasks, alive(fd)
+			return m, alive(fd)
 		default:
 			whole = true
 		}
 	}
-	return tasks, fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
+	return m, fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
 }
 
 // single reports whether a process has one thread only.

@@ -59,6 +59,7 @@ int set_all(struct bpf_iter__task *ctx)
 		o->failed += some(&o->label);
 		return 0;
 	}
+	o->start = l->start;
 	if (l->in == o->label.in && l->out == o->label.out)
 		return 0;
 	if (l->in)
@@ -67,7 +68,7 @@ int set_all(struct bpf_iter__task *ctx)
 		o->tasks++;
 	o->live += !(task->flags & PF_EXITING);
 	l->base = task->se.sum_exec_runtime;
-	l->start = task->group_leader->start_boottime;
+	o->start = l->start = task->group_leader->start_boottime;
 	note_ids(l, task->real_cred);
 	if (o->label.in) {
 		l->in = o->label.in;

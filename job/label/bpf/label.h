@@ -37,6 +37,7 @@ struct order {
 	__u32 tasks; // that are in a job now and were in none
 	__u32 live; // of those changed: had not begun to exit
 	__u32 zero;
+	__u64 start; // of the process, as its label has it
 };
 
 struct {
