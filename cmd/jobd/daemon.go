@@ -46,7 +46,7 @@ type jobd struct {
 	labelsWhy error
 
 	// The model. Only the loop touches what follows.
-	engine *kernel.Connector
+	engine engine
 	watch  *watch.Table
 	notify *pnotify.Table
 	table  *job.Table
@@ -217,13 +217,15 @@ func (d *jobd) findCgroups() (err error) {
 }
 
 // openEngine opens the engine and makes the tables above it.
-func (d *jobd) openEngine(options ...kernel.Option) (err error) {
+func (d *jobd) openEngine(options ...kernel.Option) error {
 	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()),
 		kernel.ExemptPrograms(d.cfg.Exempt.paths()))
 	options = append(options, d.labelOptions()...)
-	if d.engine, err = kernel.OpenConnector(kernel.Proc, d.cgroups, d.log, options...); err != nil {
-		return err
+	c, err := kernel.OpenConnector(kernel.Proc, d.cgroups, d.log, options...)
+	if err != nil {
+		return err // and there is no engine: a nil *Connector would be one
 	}
+	d.engine = c
 	return d.makeTables()
 }
 
@@ -282,7 +284,7 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
 	}
-	d.log.Info("ready", "engine", "connector", "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "labels", d.labelsText(), "run", d.cfg.RunDir,
+	d.log.Info("ready", "engine", d.engine.Name(), "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "labels", d.labelsText(), "run", d.cfg.RunDir,
 		"hid", d.store.HID(), "metrics", open.scrapeAddr())
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)

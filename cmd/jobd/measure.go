@@ -103,7 +103,7 @@ func (d *jobd) measureModel(s *metrics.Snapshot) {
 	d.storeTrouble()
 	since, _ := d.troubles.degraded()
 	e := &metrics.Engine{
-		Name: "connector", Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,
+		Name: d.engine.Name(), Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,
 		Resyncs: c.Resyncs, Refused: c.Refused, DegradedSince: since,
 	}
 	for _, k := range watch.Kinds() {

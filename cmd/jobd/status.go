@@ -49,7 +49,7 @@ func (d *jobd) witnesses() []string {
 func (d *jobd) status(ctx context.Context) (any, error) {
 	s := control.StatusAnswer{
 		Version: version, Host: d.cfg.Host, HID: d.store.HID(), BootID: d.boot, PID: pid(), Started: d.started,
-		Engine: "connector", EngineWhy: d.engineWhy(), Witnesses: d.witnesses(),
+		EngineWhy: d.engineWhy(), Witnesses: d.witnesses(),
 		Cgroup: d.cgroupEffect(), CgroupWhy: job.Text(d.cgroups.Why),
 		Jobs: map[job.State]int{job.Open: 0, job.Lingering: 0}, Events: make(map[string]uint64),
 	}
@@ -64,6 +64,7 @@ func (d *jobd) status(ctx context.Context) (any, error) {
 }
 
 func (d *jobd) statusOfModel(s *control.StatusAnswer) {
+	s.Engine = d.engine.Name()
 	for _, in := range d.table.Jobs() {
 		s.Jobs[in.State]++
 		s.Members += in.Processes

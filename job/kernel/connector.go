@@ -113,6 +113,9 @@ func (c *Connector) Close() {
 	c.closeSockets()
 }
 
+// Name is what the engine is called.
+func (c *Connector) Name() string { return "connector" }
+
 // Keep leaves the sockets listening beyond Close: somebody holds them for the next engine.
 func (c *Connector) Keep() { c.kept = true }
 
