@@ -7,7 +7,12 @@ import (
 )
 
 // BenchmarkMember is the life of one short member process through watch, pnotify and the table: fork, exit, record.
-func BenchmarkMember(b *testing.B) {
+func BenchmarkMember(b *testing.B) { benchMember(b, false) }
+
+// BenchmarkMemberUsedLater is the same where the use comes with an event of its own.
+func BenchmarkMemberUsedLater(b *testing.B) { benchMember(b, true) }
+
+func benchMember(b *testing.B, later bool) {
 	w := newWorld(b)
 	jid, err := w.table.Allocate(0)
 	if err != nil {
@@ -28,9 +33,15 @@ func BenchmarkMember(b *testing.B) {
 		if err := w.watch.Dispatch(&e); err != nil {
 			b.Fatal(err)
 		}
-		e = watch.Event{Kind: watch.Free, Proc: id, TID: 2, Valid: true, Usage: u}
+		e = watch.Event{Kind: watch.Free, Proc: id, TID: 2, Valid: true, Later: later, Usage: u}
 		if err := w.watch.Dispatch(&e); err != nil {
 			b.Fatal(err)
+		}
+		if later {
+			e = watch.Event{Kind: watch.Used, Proc: id, TID: 2, Usage: u}
+			if err := w.watch.Dispatch(&e); err != nil {
+				b.Fatal(err)
+			}
 		}
 		w.table.Effects()
 	}

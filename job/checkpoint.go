@@ -45,7 +45,7 @@ func (t *Table) Since(jid JID, at int64, live map[watch.ID]*watch.Usage, cpu *in
 			recs[id] = t.partial(m, at, u)
 		}
 	}
-	if cpu != nil {
+	if cpu != nil && j.due == 0 { // what is due will be on records: it would be counted twice
 		part.Unattributed = max(*cpu-seen-j.Parted, 0)
 	}
 	return recs, part, nil

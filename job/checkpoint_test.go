@@ -24,6 +24,7 @@ func TestUseIsCountedOnce(t *testing.T) {
 		in, err := w.table.Create(Request{Proc: w.id(100), Info: Info{User: "alice"}})
 		check(rt, err)
 		procs := map[int32]*grown{100: {}}
+		due := map[int32]*grown{} // have gone, and are still to be told of
 		var charged, records, parts int64
 		var end *Saved
 		var parted int64
@@ -53,7 +54,7 @@ func TestUseIsCountedOnce(t *testing.T) {
 				}
 			}
 			pid := rapid.SampledFrom(pids).Draw(rt, "pid")
-			switch rapid.IntRange(0, 3).Draw(rt, "what") {
+			switch rapid.IntRange(0, 5).Draw(rt, "what") {
 			case 0:
 				check(rt, w.fork(pid, next, false))
 				procs[next] = &grown{}
@@ -75,17 +76,34 @@ func TestUseIsCountedOnce(t *testing.T) {
 					check(rt, w.exit(pid, 0, procs[pid].usage(), false))
 					delete(procs, pid)
 				}
+			case 4:
+				if len(pids) > 1 {
+					check(rt, w.exitLater(pid, 0, false))
+					due[pid] = procs[pid]
+					delete(procs, pid)
+				}
+			case 5:
+				for pid, g := range due {
+					check(rt, w.used(pid, g.usage(), false))
+				}
+				clear(due)
 			}
 			take()
 		}
 		for pid, g := range procs {
 			check(rt, w.exit(pid, 0, g.usage(), false))
 		}
+		for pid, g := range due {
+			check(rt, w.used(pid, g.usage(), false))
+		}
 		take()
 		if end == nil {
 			rt.Fatal("the job did not end")
 		}
 		end.SetCgroupCPU(charged)
+		if parted > *end.CPUUnattributed {
+			rt.Fatalf("parts hold %d, and in the end records hold all but %d", parted, *end.CPUUnattributed)
+		}
 		if got := records + parts + *end.CPUUnattributed - parted; got != charged || *end.CPU != charged {
 			rt.Fatalf("records %d + parts %d + the rest %d - %d = %d, the job %d, charged %d", records, parts, *end.CPUUnattributed,
 				parted, got, *end.CPU, charged)

@@ -76,6 +76,27 @@ func TestEndIsReadAfterTheClockWasSet(t *testing.T) {
 	}
 }
 
+// What has gone before the clock was set, and whose use came only after, ended on the clock of then.
+func TestUseComesAfterTheClockWasSet(t *testing.T) {
+	for _, tt := range steps {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			_, err := w.table.Create(Request{Proc: w.id(100), Info: Info{User: "alice"}})
+			noError(t, err)
+			noError(t, w.fork(100, 101, false))
+			w.tick()
+			then := w.table.wall
+			noError(t, w.exitLater(101, 0, false))
+			noError(t, w.exitLater(100, 0, false))
+			w.tick()
+			w.set(tt.by)
+			noError(t, w.used(100, &watch.Usage{}, false))
+			noError(t, w.used(101, &watch.Usage{}, false))
+			w.ended(t, then, time.Second)
+		})
+	}
+}
+
 // ended looks at the records and the job among the effects.
 func (w *world) ended(t *testing.T, at time.Time, after time.Duration) {
 	t.Helper()

@@ -297,12 +297,9 @@ func (t *Table) leave(id watch.ID, spent Spent) error {
 	return t.notify.Unsubscribe(id, Subscriber)
 }
 
+// endIfEmpty reports whether it did: a job that waits for records goes on, and is to be written down like any other.
 func (t *Table) endIfEmpty(e *entry, reason Text) bool {
-	if e.members.Len() > 0 || e.Held || t.jobs[e.JID] != e {
-		return false
-	}
-	t.end(e, t.mono, reason)
-	return true
+	return e.isOver() && t.jobs[e.JID] == e && t.end(e, t.mono, reason)
 }
 
 // Release lets a held job go: it ends when it is empty, now or later.

@@ -11,8 +11,8 @@ type Opened struct{ Saved Saved }
 // Changed says that what is known of an open job has changed: write it down again.
 type Changed struct{ Saved Saved }
 
-// EndedJob says that a job's last process has left: close its books. Its figures hold what exit records said; the owner
-// may know better ones (the cgroup's).
+// EndedJob says that a job's last process has left, and that no record of it is due: close its books. Its figures hold what
+// exit records said; the owner may know better ones (the cgroup's).
 type EndedJob struct{ Saved Saved }
 
 // Joined says that a process became a member otherwise than by being born into the job.

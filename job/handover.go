@@ -2,6 +2,7 @@ package job
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jobd-project/jobd/job/watch"
@@ -24,6 +25,8 @@ type handedJob struct {
 	Status   int64
 	Exited   bool
 	Members  []handedMember
+	Due      []handedDue `json:",omitempty"`
+	Ending   ending      `json:",omitzero"`
 }
 
 type handedMember struct {
@@ -45,14 +48,30 @@ type handedRan struct {
 	Next               []byte // nil: nothing came after it, or that is not followed
 }
 
+// handedDue is a record that waits for what the process used. Its paths and arguments are beside it, as they are bytes.
+type handedDue struct {
+	ID     watch.ID
+	Before Spent
+	Record Record
+	Exe    []byte
+	Execs  []handedExec
+}
+
+type handedExec struct {
+	At        int64
+	Exe, Args []byte
+}
+
 // HandOver writes the table down for the next one, TakeOver of which goes on exactly where this one is left. Every event
 // has to have been dispatched, and its effects carried out.
 func (t *Table) HandOver() ([]byte, error) {
 	h := handover{Balance: t.balance}
+	dues := t.handOverDue()
 	for _, e := range t.jobs {
 		j := handedJob{
 			Saved: t.saved(e), POE: e.poe, Prime: e.prime, POEGone: e.poeGone, Closed: e.closed, Killed: e.killed,
 			Departed: e.departed, Status: e.status, Exited: e.exited,
+			Due: dues[e], Ending: e.ending,
 		}
 		j.Saved.Estimated = e.Estimated // as it is: a view adds what follows from the figures
 		for _, m := range e.members.All() {
@@ -61,6 +80,20 @@ func (t *Table) HandOver() ([]byte, error) {
 		h.Jobs = append(h.Jobs, j)
 	}
 	return json.Marshal(h)
+}
+
+// handOverDue gives the records that wait, by job.
+func (t *Table) handOverDue() map[*entry][]handedDue {
+	out := make(map[*entry][]handedDue)
+	for id, d := range t.due.All() {
+		h := handedDue{ID: id, Before: d.before, Record: *d.record, Exe: []byte(d.record.Exe)}
+		for _, x := range d.record.Execs {
+			h.Execs = append(h.Execs, handedExec{x.At, []byte(x.Exe), []byte(x.Args)})
+		}
+		h.Record.Exe, h.Record.Execs = "", nil
+		out[d.job] = append(out[d.job], h)
+	}
+	return out
 }
 
 func (m *member) handOver() handedMember {
@@ -89,6 +122,11 @@ func (t *Table) TakeOver(b []byte) error {
 			return fmt.Errorf("cannot take over job %d: %w", h.Jobs[i].Saved.Seq, err)
 		}
 	}
+	for i := range h.Jobs {
+		if err := t.takeOverDue(&h.Jobs[i]); err != nil {
+			return fmt.Errorf("cannot take over the records of job %d: %w", h.Jobs[i].Saved.Seq, err)
+		}
+	}
 	t.balance = h.Balance
 	return nil
 }
@@ -105,7 +143,7 @@ func (t *Table) takeOver(h *handedJob) error {
 	}
 	e := &entry{
 		Saved: s, poe: h.POE, prime: h.Prime, poeGone: h.POEGone, closed: h.Closed, killed: h.Killed,
-		departed: h.Departed, status: h.Status, exited: h.Exited,
+		departed: h.Departed, status: h.Status, exited: h.Exited, ending: h.Ending,
 	}
 	e.Info.State, e.Processes, e.Entrants = Open, 0, nil
 	t.jobs[s.JID] = e
@@ -122,6 +160,34 @@ func (t *Table) takeOver(h *handedJob) error {
 		}
 	}
 	return nil
+}
+
+// takeOverDue has a job wait for its records. It comes when all members are there: who has gone is none of them.
+func (t *Table) takeOverDue(h *handedJob) error {
+	j := t.jobs[h.Saved.JID]
+	for i := range h.Due {
+		d := &h.Due[i]
+		switch {
+		case d.ID == watch.ID{}:
+			return errors.New("one is of no process")
+		case t.due.Get(d.ID).job != nil:
+			return fmt.Errorf("process %d has gone twice", d.ID.PID)
+		case t.member(d.ID) != nil:
+			return fmt.Errorf("process %d: %w", d.ID.PID, ErrMember)
+		}
+		t.due.Set(d.ID, due{job: j, record: d.takeOver(j), before: d.Before})
+		j.due++
+	}
+	return nil
+}
+
+func (d *handedDue) takeOver(j *entry) *Record {
+	r := d.Record
+	r.JID, r.Exe = j.JID, string(d.Exe)
+	for _, x := range d.Execs {
+		r.Execs = append(r.Execs, Exec{At: x.At, Exe: string(x.Exe), Args: string(x.Args)})
+	}
+	return &r
 }
 
 func (h *handedMember) takeOver(e *entry) *member {

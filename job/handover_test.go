@@ -1,6 +1,8 @@
 package job
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,26 +51,58 @@ func TestHandOver(t *testing.T) {
 		must(t, w.exit(12, 256, used(4), false))
 		must(t, w.table.Killed(jid))
 		w.table.CloseSession(w.id(10))
+		must(t, w.exitLater(11, 9, false))
 		out = append(out, taken(w.table.Effects())...)
-		if hand {
-			before, err := w.table.Saved(jid)
-			must(t, err)
-			must(t, w.handOver(t))
-			after, err := w.table.Saved(jid)
-			must(t, err)
-			if d := cmp.Diff(before, after); d != "" {
-				t.Errorf("the job is another:\n%s", d)
-			}
-		}
+		pass(t, w, jid, hand)
 		w.tick()
-		for _, pid := range []int32{10, 13, 11, 20} {
+		for _, pid := range []int32{10, 13} {
 			must(t, w.exit(pid, int64(pid), used(100), false))
 		}
+		must(t, w.exitLater(20, 20, false))
+		out = append(out, taken(w.table.Effects())...)
+		pass(t, w, jid, hand)
+		w.tick()
+		must(t, w.used(20, used(100), false))
+		must(t, w.used(11, used(100), true))
 		out = append(out, taken(w.table.Effects())...)
 		return out
 	}
 	if d := cmp.Diff(records(false), records(true)); d != "" {
 		t.Errorf("the books are others:\n%s", d)
+	}
+}
+
+// pass hands the table over, if it is to be, and looks at the job before and after.
+func pass(t *testing.T, w *world, jid JID, hand bool) {
+	t.Helper()
+	if !hand {
+		return
+	}
+	before, err := w.table.Saved(jid)
+	must(t, err)
+	due := w.table.Due()
+	must(t, w.handOver(t))
+	after, err := w.table.Saved(jid)
+	must(t, err)
+	if d := cmp.Diff(before, after); d != "" || w.table.Due() != due {
+		t.Errorf("%d records are due, %d were; the job is another:\n%s", w.table.Due(), due, d)
+	}
+}
+
+// TestTakeOverRefusesWhoIsThereAndGone: an identity is of one process, and that is either a member or has gone.
+func TestTakeOverRefusesWhoIsThereAndGone(t *testing.T) {
+	const job = `{"Jobs":[{"Saved":{"jid":"0x0000000100000005","boot_id":"boot"},"Members":[{"ID":{"PID":1}}],"Due":[%s]}]}`
+	for due, want := range map[string]string{
+		`{"ID":{"PID":1}}`:                  "in a job already",
+		`{"ID":{"PID":2}},{"ID":{"PID":2}}`: "gone twice",
+		`{"Record":{"PID":2}}`:              "no process",
+		`{"ID":{"PID":2}},{"ID":{"PID":3}}`: "",
+	} {
+		w := newWorld(t)
+		err := w.table.TakeOver(fmt.Appendf(nil, job, due))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", due, err, want)
+		}
 	}
 }
 
@@ -104,6 +138,7 @@ func FuzzTakeOver(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add([]byte(`{"Jobs":[{"Saved":{"jid":"0x0000000100000005","boot_id":"boot"},"Members":[{"ID":{"PID":1}},{"ID":{"PID":1}}]}]}`))
+	f.Add([]byte(`{"Jobs":[{"Saved":{"jid":"0x0000000100000005","boot_id":"boot"},"Due":[{"ID":{"PID":1}}],"Ending":{"Mono":5,"Reason":"exit"}}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		next := newWorld(t)
 		if next.table.TakeOver(b) != nil {
@@ -121,6 +156,12 @@ func FuzzTakeOver(f *testing.F) {
 		}
 		_, err := next.table.HandOver()
 		must(t, err)
+		for _, id := range next.table.due.IDs() {
+			must(t, next.watch.Dispatch(&watch.Event{Kind: watch.Used, Proc: id, TID: id.PID}))
+		}
+		if n := next.table.Due(); n > 0 {
+			t.Errorf("%d records are due still", n)
+		}
 	})
 }
 

@@ -8,7 +8,8 @@ import (
 // State is where a job stands in its life.
 type State string
 
-// Open: the point of entry lives and its session is open. Lingering: it is gone or its session closed, members are left.
+// Open: the point of entry lives and its session is open. Lingering: it is gone or its session closed, members are left, or records of them
+// are due.
 // Ended: the last process has left, the books are closed.
 const (
 	Open      State = "open"

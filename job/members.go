@@ -45,13 +45,11 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 		return // detached or moved: whoever did it says what becomes of the job
 	}
 	m.ends(e.Mono, nil)
-	used := m.before.Off(e.Usage)
-	j.departed.Add(used)
-	j.used = true
 	j.Estimated = j.Estimated || e.Inferred
-	t.emit(t.record(m, e, used))
-	if m.id == j.prime && e.Usage != nil && j.Command == "" {
-		j.Command = Text(e.Usage.Comm)
+	if e.Later {
+		t.await(m, t.record(m, e))
+	} else {
+		t.book(m.id, j, t.record(m, e), m.before.Off(e.Usage))
 	}
 	if e.Valid {
 		j.status, j.exited = e.Value, true
@@ -60,7 +58,7 @@ func (t *Table) exit(s *pnotify.Subscriber, e *watch.Event) {
 			j.POEExitStatus = &status
 		}
 	}
-	if j.members.Len() == 0 && !j.Held {
+	if j.isOver() {
 		t.end(j, e.Mono, endReason(j, e))
 	}
 }
@@ -178,8 +176,13 @@ func (t *Table) keepMember(m *member) {
 	}
 }
 
-// end closes the job's books. It happens once: the entry is gone afterwards.
-func (t *Table) end(j *entry, mono int64, reason Text) {
+// end closes the job's books. It happens once: the entry is gone afterwards. While records are due it only notes that it
+// should have, and reports false.
+func (t *Table) end(j *entry, mono int64, reason Text) bool {
+	if j.due > 0 {
+		j.ending = ending{mono, reason}
+		return false
+	}
 	delete(t.jobs, j.JID)
 	s := t.saved(j)
 	ended := t.at(mono)
@@ -191,4 +194,5 @@ func (t *Table) end(j *entry, mono int64, reason Text) {
 	}
 	s.State, s.Ended, s.EndReason, s.Processes = Ended, &ended, reason, 0
 	t.emit(EndedJob{s})
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -20,6 +21,34 @@ type dumb struct {
 	cpu   map[JID]int64
 	total map[JID]int
 	ended []JID
+
+	due     []waiting        // what processes used that have gone from a job, or from none
+	emptied map[JID]endingOf // of jobs that nobody is in and nobody holds
+	records map[JID]int      // of each job, that are in the books
+	over    map[JID]endingOf // of those that ended
+}
+
+// waiting is a process that is gone, and what it used.
+type waiting struct {
+	id  watch.ID
+	job JID
+	cpu int64
+}
+
+// endingOf is when a job was left by everybody, and why it ended.
+type endingOf struct {
+	at  time.Time
+	why Text
+}
+
+// dueIn counts what a job waits for.
+func (m *dumb) dueIn(j JID) (n int) {
+	for _, d := range m.due {
+		if d.job == j {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *dumb) members(j JID) []int32 {
@@ -33,12 +62,19 @@ func (m *dumb) members(j JID) []int32 {
 	return out
 }
 
-// settle ends what is empty, as often as something changes.
-func (m *dumb) settle() {
+// settle ends what is empty and waits for nothing, as often as something changes: now, for this reason.
+func (m *dumb) settle(now time.Time, why Text) {
 	for j := range m.jobs {
-		if len(m.members(j)) == 0 && !m.held[j] {
+		if len(m.members(j)) > 0 || m.held[j] {
+			delete(m.emptied, j)
+			continue
+		}
+		if m.emptied[j] == (endingOf{}) {
+			m.emptied[j] = endingOf{now, why}
+		}
+		if m.dueIn(j) == 0 {
 			delete(m.jobs, j)
-			m.ended = append(m.ended, j)
+			m.ended, m.over[j] = append(m.ended, j), m.emptied[j]
 		}
 	}
 }
@@ -64,10 +100,15 @@ func (m *dumb) open() []JID {
 func TestTableAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
-		m := &dumb{home: map[int32]JID{1: 0}, jobs: map[JID]bool{}, held: map[JID]bool{}, cpu: map[JID]int64{}, total: map[JID]int{}}
+		m := &dumb{
+			home: map[int32]JID{1: 0}, jobs: map[JID]bool{}, held: map[JID]bool{}, cpu: map[JID]int64{}, total: map[JID]int{},
+			emptied: map[JID]endingOf{}, records: map[JID]int{}, over: map[JID]endingOf{},
+		}
+		var why Text // a job that is left now ends
+		records := map[JID]int{}
 		next := int32(2)
 		var ended []JID
-		used := map[JID]bool{}
+		given := map[JID]bool{}
 		proc := func(rt *rapid.T) int32 { return rapid.SampledFrom(m.alive()).Draw(rt, "pid") }
 		someJob := func(rt *rapid.T) JID {
 			if open := m.open(); len(open) > 0 {
@@ -97,18 +138,41 @@ func TestTableAgainstModel(t *testing.T) {
 					return
 				}
 				j, cpu := m.home[p], rapid.Int64Range(0, 9).Draw(rt, "cpu")
-				check(rt, w.exit(p, 0, &watch.Usage{Groups: watch.GroupBasic | watch.GroupCPU, CPU: cpu}, false))
-				m.cpu[j] += cpu
 				delete(m.home, p)
+				why = EndExit
+				if rapid.Bool().Draw(rt, "later") {
+					m.due = append(m.due, waiting{w.id(p), j, cpu})
+					check(rt, w.exitLater(p, 0, false))
+					return
+				}
+				check(rt, w.exit(p, 0, used(cpu), false))
+				m.cpu[j] += cpu
+				m.records[j]++
+			},
+			"used": func(rt *rapid.T) {
+				if len(m.due) == 0 {
+					return
+				}
+				i := rapid.IntRange(0, len(m.due)-1).Draw(rt, "whose")
+				d := m.due[i]
+				m.due = slices.Delete(m.due, i, i+1)
+				m.records[d.job]++
+				e := watch.Event{Kind: watch.Used, Proc: d.id, TID: d.id.PID}
+				if rapid.IntRange(0, 9).Draw(rt, "it came") > 0 {
+					e.Usage = used(d.cpu)
+					m.cpu[d.job] += d.cpu
+				}
+				check(rt, w.dispatch(e))
 			},
 			"create": func(rt *rapid.T) {
 				p, nested := proc(rt), rapid.Bool().Draw(rt, "nested")
+				why = EndDetached
 				jid, err := w.table.Allocate(0)
 				check(rt, err)
-				if used[jid] {
+				if given[jid] {
 					rt.Fatalf("%s was given twice", jid)
 				}
-				used[jid] = true
+				given[jid] = true
 				_, err = w.table.Create(Request{Proc: w.id(p), JID: jid, Nested: nested, Info: Info{User: "u"}})
 				if (m.home[p] != 0 && !nested) != errors.Is(err, ErrMember) {
 					rt.Fatalf("create for %d in %d, nested %v: %v", p, m.home[p], nested, err)
@@ -127,6 +191,7 @@ func TestTableAgainstModel(t *testing.T) {
 			},
 			"release": func(rt *rapid.T) {
 				j := someJob(rt)
+				why = EndReleased
 				if err := w.table.Release(j); (err == nil) != m.held[j] {
 					rt.Fatalf("release %s, held %v: %v", j, m.held[j], err)
 				}
@@ -150,6 +215,7 @@ func TestTableAgainstModel(t *testing.T) {
 			},
 			"move": func(rt *rapid.T) {
 				p, j := proc(rt), someJob(rt)
+				why = EndDetached
 				err := w.table.Move(w.id(p), j, Entrant{})
 				switch {
 				case !m.jobs[j]:
@@ -166,6 +232,7 @@ func TestTableAgainstModel(t *testing.T) {
 			},
 			"detach": func(rt *rapid.T) {
 				p := proc(rt)
+				why = EndDetached
 				_, err := w.table.Detach(w.id(p), Known{PID: p}, Spent{})
 				if m.home[p] == 0 {
 					expect(rt, err, ErrNotMember)
@@ -181,17 +248,24 @@ func TestTableAgainstModel(t *testing.T) {
 				check(rt, w.handOver(rt))
 			},
 			"": func(rt *rapid.T) {
-				m.settle()
+				m.settle(w.table.wall, why)
 				for _, e := range w.table.Effects() {
-					if s, ok := e.(EndedJob); ok {
-						ended = append(ended, s.Saved.JID)
-						if *s.Saved.CPU != m.cpu[s.Saved.JID] || s.Saved.TotalProcesses != m.total[s.Saved.JID] {
-							rt.Fatalf("%s ended with cpu %d of %d, %d processes of %d", s.Saved.JID,
-								*s.Saved.CPU, m.cpu[s.Saved.JID], s.Saved.TotalProcesses, m.total[s.Saved.JID])
+					switch e := e.(type) {
+					case *Record:
+						records[e.JID]++
+					case EndedJob:
+						s := e.Saved
+						ended = append(ended, s.JID)
+						if *s.CPU != m.cpu[s.JID] || s.TotalProcesses != m.total[s.JID] {
+							rt.Fatalf("%s ended with cpu %d of %d, %d processes of %d", s.JID, *s.CPU, m.cpu[s.JID], s.TotalProcesses, m.total[s.JID])
+						}
+						if got := (endingOf{*s.Ended, s.EndReason}); got != m.over[s.JID] || records[s.JID] != m.records[s.JID] {
+							rt.Fatalf("%s ended %v, want %v, with %d records of %d", s.JID, got, m.over[s.JID], records[s.JID], m.records[s.JID])
 						}
 					}
 				}
 				compare(rt, w, m, ended)
+				w.tick()
 			},
 		})
 	})
@@ -206,6 +280,10 @@ func compare(rt *rapid.T, w *world, m *dumb, ended []JID) {
 	if !slices.Equal(got, want) {
 		rt.Fatalf("ended %v, want each once of %v", got, want)
 	}
+	due := len(m.due) - m.dueIn(0)
+	if n := w.table.Due(); n != due {
+		rt.Fatalf("%d records are due, want %d", n, due)
+	}
 	var open []JID
 	for _, in := range w.table.Jobs() {
 		open = append(open, in.JID)
@@ -217,6 +295,9 @@ func compare(rt *rapid.T, w *world, m *dumb, ended []JID) {
 		}
 		if !slices.Equal(pids, m.members(in.JID)) {
 			rt.Fatalf("%s has %v, want %v", in.JID, pids, m.members(in.JID))
+		}
+		if waits := m.emptied[in.JID] != (endingOf{}); in.Processes != len(pids) || waits && in.State != Lingering {
+			rt.Fatalf("%s is %s with %d processes of %d", in.JID, in.State, in.Processes, len(pids))
 		}
 	}
 	slices.Sort(open)

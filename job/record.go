@@ -44,8 +44,8 @@ const execsMost = 16
 
 func (*Record) effect() {}
 
-// record is what is known of a member that has gone; used is what it used as one.
-func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
+// record is what is known of a member that has gone, but for what it used as one.
+func (t *Table) record(m *member, e *watch.Event) *Record {
 	r, end := t.newRecord(), t.at(e.Mono).UnixNano()
 	if !t.beforeStep(e.Mono) {
 		t.last = max(t.last, end)
@@ -55,16 +55,21 @@ func (t *Table) record(m *member, e *watch.Event, used *watch.Usage) *Record {
 		Forked: m.born && m.execs == 0, Estimated: m.guessed || e.Inferred,
 		Exe: m.exe(e.Mono), Execs: m.executed(e.Mono, end), Earlier: m.earlier,
 	}
-	if used != nil {
-		r.Used, r.Usage = true, *used
-	}
-	switch {
-	case m.born: // the stamps of one clock: no step of the wall clock comes between
+	if m.born { // the stamps of one clock: no step of the wall clock comes between
 		r.Start = r.End - max(e.Mono-m.since, 0)
-	case r.Used && r.Usage.Groups.Has(watch.GroupBasic):
-		r.Start = r.End - r.Usage.Elapsed
 	}
 	return r
+}
+
+// use puts in what the process used as a member; nil where nobody knows. One that was not seen being born began by that.
+func (r *Record) use(used *watch.Usage) {
+	if used == nil {
+		return
+	}
+	r.Used, r.Usage = true, *used
+	if r.Start == 0 && used.Groups.Has(watch.GroupBasic) {
+		r.Start = r.End - used.Elapsed
+	}
 }
 
 // newRecord gives one that holds something else still.

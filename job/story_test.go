@@ -23,8 +23,9 @@ type world struct {
 	table *Table
 	procs map[int32]watch.ID
 	gen   map[int32]uint32
-	now   int64         // ns
-	by    time.Duration // the wall clock has been set by this much
+	gone  map[int32]watch.ID // whose use is still to come
+	now   int64              // ns
+	by    time.Duration      // the wall clock has been set by this much
 }
 
 func newWorld(tb interface{ Fatal(...any) }) *world {
@@ -38,7 +39,11 @@ func newWorld(tb interface{ Fatal(...any) }) *world {
 		tb.Fatal(err)
 	}
 	table.Reserve(1, 1000)
-	wd := &world{watch: w, table: table, procs: make(map[int32]watch.ID), gen: make(map[int32]uint32)}
+	err = w.Register(watch.Watcher{Name: "books", Used: table.Used})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	wd := &world{watch: w, table: table, procs: make(map[int32]watch.ID), gen: make(map[int32]uint32), gone: make(map[int32]watch.ID)}
 	wd.tick()
 	return wd
 }
@@ -73,6 +78,19 @@ func (w *world) exit(pid int32, status int64, u *watch.Usage, inferred bool) err
 	id := w.id(pid)
 	delete(w.procs, pid)
 	return w.dispatch(watch.Event{Kind: watch.Free, Proc: id, TID: pid, Value: status, Valid: !inferred, Usage: u, Inferred: inferred})
+}
+
+// exitLater is an exit after which it is still to be said what the process used.
+func (w *world) exitLater(pid int32, status int64, inferred bool) error {
+	id := w.id(pid)
+	delete(w.procs, pid)
+	w.gone[pid] = id
+	return w.dispatch(watch.Event{Kind: watch.Free, Proc: id, TID: pid, Value: status, Valid: !inferred, Inferred: inferred, Later: true})
+}
+
+// used says it, of the last process that had the pid.
+func (w *world) used(pid int32, u *watch.Usage, inferred bool) error {
+	return w.dispatch(watch.Event{Kind: watch.Used, Proc: w.gone[pid], TID: pid, Usage: u, Inferred: inferred})
 }
 
 // line is one command of a story: words, and key=value options.
@@ -114,6 +132,16 @@ func (l line) number(k string) int64 {
 
 func (l line) jid() JID { return NewJID(1, uint32(l.number("job"))) }
 
+func (l line) usage() *watch.Usage {
+	if l.has("norecord") {
+		return nil
+	}
+	return &watch.Usage{
+		Groups: watch.GroupBasic | watch.GroupCPU, Comm: l.opt["comm"], CPU: l.number("cpu"),
+		Elapsed: l.number("elapsed") * int64(time.Second), Threads: 1,
+	}
+}
+
 func (w *world) do(t *testing.T, l line) string {
 	w.tick()
 	err := w.carry(t, l)
@@ -133,11 +161,12 @@ func (w *world) carry(t *testing.T, l line) (err error) {
 	case "exec":
 		return w.dispatch(watch.Event{Kind: watch.Exec, Proc: w.id(l.args[0]), TID: l.args[0]})
 	case "exit":
-		u := &watch.Usage{Groups: watch.GroupBasic | watch.GroupCPU, Comm: l.opt["comm"], CPU: l.number("cpu"), Threads: 1}
-		if l.has("norecord") {
-			u = nil
+		if l.has("later") {
+			return w.exitLater(l.args[0], l.number("status"), l.has("inferred"))
 		}
-		return w.exit(l.args[0], l.number("status"), u, l.has("inferred"))
+		return w.exit(l.args[0], l.number("status"), l.usage(), l.has("inferred"))
+	case "used":
+		return w.used(l.args[0], l.usage(), l.has("inferred"))
 	case "mark":
 		return w.table.AddMark(w.table.Find(w.id(l.args[0])), Mark{Service: Text(l.opt["service"]), User: Text(l.opt["user"]), PID: l.args[0]})
 	case "close":
@@ -210,6 +239,9 @@ func (w *world) show() error {
 		}
 		b.WriteString("\n")
 	}
+	if n := w.table.Due(); n > 0 {
+		fmt.Fprintf(&b, "%d due\n", n)
+	}
 	bal := w.table.Balance()
 	fmt.Fprintf(&b, "balance %d+%d+%d = %d+%d\n", bal.Attached, bal.Inherited, bal.Adopted, bal.Departed, bal.Live)
 	w.table.emit(note(b.String()))
@@ -233,8 +265,8 @@ func (w *world) effects() string {
 			fmt.Fprintf(&b, "changed %d: %s, %d marks, %d detached\n", e.Saved.Seq, e.Saved.State, len(e.Saved.Marks), len(e.Saved.Placement.Detached))
 		case EndedJob:
 			s := e.Saved
-			fmt.Fprintf(&b, "ended %d: %s, %d processes, peak %d, cpu %d, command %q, estimated %v%s\n", s.Seq, s.EndReason,
-				s.TotalProcesses, s.PeakProcesses, *s.CPU, s.Command, s.Estimated, statusText(s.ExitStatus, s.POEExitStatus))
+			fmt.Fprintf(&b, "ended %d%s: %s, %d processes, peak %d, cpu %d, command %q, estimated %v%s\n", s.Seq, w.ago(*s.Ended),
+				s.EndReason, s.TotalProcesses, s.PeakProcesses, *s.CPU, s.Command, s.Estimated, statusText(s.ExitStatus, s.POEExitStatus))
 		case Joined:
 			fmt.Fprintf(&b, "joined %d: %d\n", e.JID.Seq(), e.ID.PID)
 		case *Record:
@@ -243,6 +275,14 @@ func (w *world) effects() string {
 		}
 	}
 	return b.String()
+}
+
+// ago says how long ago that was, if it was not just now.
+func (w *world) ago(then time.Time) string {
+	if d := w.table.wall.Sub(then); d != 0 {
+		return fmt.Sprintf(" %v ago", d)
+	}
+	return ""
 }
 
 func statusText(last, poe *int) string {

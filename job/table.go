@@ -48,6 +48,8 @@ type Table struct {
 	handed  []Effect // what Effects gave away last: taken up again when it is called next
 	balance Balance  // Live is derived in Balance()
 
+	due watch.Index[due] // by the process that is gone: what it used is still to come
+
 	spare   []*member // of processes that have gone, for reuse
 	records []*Record // nobody looks at any more, for reuse
 
@@ -73,8 +75,10 @@ type entry struct {
 	killed   bool
 	prime    watch.ID // the first process that ran a program here
 	departed Totals
-	status   int64 // wait(2) status of the last member that left, …
-	exited   bool  // … if one did
+	status   int64  // wait(2) status of the last member that left, …
+	exited   bool   // … if one did
+	due      int    // records that wait for what a process used: the job does not end before they are in the books …
+	ending   ending // … but did when this says, if nobody has joined since
 }
 
 // member is a process's place in its job; pnotify carries it as the process's data.
@@ -294,7 +298,7 @@ func (e *entry) view() Info {
 }
 
 func (e *entry) state() State {
-	if e.poeGone || e.closed {
+	if e.poeGone || e.closed || e.due > 0 && e.isOver() {
 		return Lingering
 	}
 	return Open
