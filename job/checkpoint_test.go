@@ -100,7 +100,7 @@ func TestUseIsCountedOnce(t *testing.T) {
 		if end == nil {
 			rt.Fatal("the job did not end")
 		}
-		end.SetCgroupCPU(charged)
+		end.SetCPU(charged, SourceCgroup)
 		if parted > *end.CPUUnattributed {
 			rt.Fatalf("parts hold %d, and in the end records hold all but %d", parted, *end.CPUUnattributed)
 		}

@@ -31,7 +31,7 @@ const (
 const (
 	SourceTaskstats = "taskstats" // what exit records carried: too little for short processes
 	SourceCgroup    = "cgroup"    // the job's own cgroup: what the scheduler charged
-	SourceBPF       = "bpf"
+	SourceBPF       = "bpf"       // what a program in the kernel added up of it
 )
 
 // Text is a string that is null in JSON while it is empty, because empty means unknown.

@@ -84,16 +84,16 @@ func add(sum *int64, v int64, known bool) {
 	}
 }
 
-// SetCgroupCPU puts in what the scheduler charged to the job's cgroup since it was opened, and the part of it that no
-// process record holds. That part is never negative: a record can be ahead of a sample that was taken before it.
-func (in *Info) SetCgroupCPU(ns int64) {
+// SetCPU puts in what the scheduler charged to the job since it was opened, as its cgroup or the kernel's own sum has it, and the part of
+// it that no process record holds. That part is never negative: a record can be ahead of a sample that was taken before it.
+func (in *Info) SetCPU(ns int64, source Text) {
 	seen := int64(0)
 	if in.CPU != nil {
 		seen = *in.CPU
 	}
 	total := max(ns, seen)
 	rest := total - seen
-	in.CPU, in.CPUUnattributed, in.CPUSource = &total, &rest, SourceCgroup
+	in.CPU, in.CPUUnattributed, in.CPUSource = &total, &rest, source
 }
 
 // restore takes up the figures of a job that was written down before.

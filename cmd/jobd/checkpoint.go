@@ -91,7 +91,13 @@ func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
 // then is passed over: its members are on the books.
 func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
 	var charged *int64 // read first: what is used meanwhile must not pass for what is on no record
-	if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
+	charges, err := d.engine.Charges()
+	if err != nil {
+		return err
+	}
+	if ns, ok := charges[kernel.Label(g.info.JID)]; ok {
+		charged = &ns
+	} else if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
 		charged = &cpu.Total
 	}
 	live := make(map[watch.ID]*watch.Usage, len(g.members))

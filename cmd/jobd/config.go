@@ -183,9 +183,11 @@ func (c *config) check() error {
 		*dir = abs
 	}
 	switch c.Engine {
-	case "auto", "connector":
-	case "bpf":
-		return errors.New("cannot use --engine bpf: this jobd has the connector engine only; use auto or connector")
+	case engineAuto, engineConnector:
+	case engineBPF:
+		if c.Label.Use == labelOff {
+			return errors.New("cannot use --engine bpf with label.use off: labels are how it keeps who is in which job")
+		}
 	default:
 		return fmt.Errorf("unknown --engine %q: auto, connector or bpf", c.Engine)
 	}

@@ -44,6 +44,8 @@ type jobd struct {
 
 	labels    *label.Labels // nil: the kernel keeps none
 	labelsWhy error
+	engineWhy string // why that one
+	refused   bool   // the bpf engine could not be opened
 
 	// The model. Only the loop touches what follows.
 	engine engine
@@ -125,8 +127,10 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	if err := d.findCgroups(); err != nil {
 		return err
 	}
-	d.openLabels() // as long as jobd runs
-	d.confine()    // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
+	if err := d.openLabels(); err != nil { // as long as jobd runs
+		return err
+	}
+	d.confine() // before any process is looked at: it waits for every thread, and one that looks may never come back (package look)
 	if err := d.open(); err != nil {
 		return err
 	}
@@ -220,12 +224,11 @@ func (d *jobd) findCgroups() (err error) {
 func (d *jobd) openEngine(options ...kernel.Option) error {
 	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()),
 		kernel.ExemptPrograms(d.cfg.Exempt.paths()))
-	options = append(options, d.labelOptions()...)
-	c, err := kernel.OpenConnector(kernel.Proc, d.cgroups, d.log, options...)
+	e, err := d.newEngine(options)
 	if err != nil {
-		return err // and there is no engine: a nil *Connector would be one
+		return err
 	}
-	d.engine = c
+	d.engine = e
 	return d.makeTables()
 }
 
@@ -238,6 +241,9 @@ func (d *jobd) makeTables() (err error) {
 	}
 	d.table, err = job.New(d.notify, job.Config{HID: d.store.HID(), Host: d.cfg.Host, BootID: d.boot, Program: d.engine.Program})
 	if err != nil {
+		return err
+	}
+	if err := d.watch.Register(watch.Watcher{Name: "books", Owner: "jobd", Used: d.table.Used}); err != nil {
 		return err
 	}
 	return d.watch.Register(watch.Watcher{Name: "loss", Owner: "jobd", Lost: func(*watch.Event) error {
@@ -284,7 +290,7 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
 	}
-	d.log.Info("ready", "engine", d.engine.Name(), "why", d.engineWhy(), "cgroup", d.cgroupEffect(), "labels", d.labelsText(), "run", d.cfg.RunDir,
+	d.log.Info("ready", "engine", d.engine.Name(), "why", d.engineWhy, "cgroup", d.cgroupEffect(), "labels", d.labelsText(), "run", d.cfg.RunDir,
 		"hid", d.store.HID(), "metrics", open.scrapeAddr())
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)

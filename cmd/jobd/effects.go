@@ -99,7 +99,7 @@ func (d *jobd) jobEnded(s job.Saved) {
 
 // setCgroupCPU puts the scheduler's figures into a job.
 func setCgroupCPU(in *job.Info, cpu kernel.CPU) {
-	in.SetCgroupCPU(cpu.Total)
+	in.SetCPU(cpu.Total, job.SourceCgroup)
 	if cpu.User >= 0 {
 		in.CPUUser, in.CPUSystem = &cpu.User, &cpu.System
 	}

@@ -38,7 +38,7 @@ func runEngine(args []string, out io.Writer) error {
 		return usageError{errors.New("a verb is missing; jobd engine help lists them")}
 	}
 	verb, asJSON := args[0], false
-	cfg := &config{settings: defaultSettings()}
+	cfg := &config{settings: defaultSettings(), Engine: engineBPF} // which may have been there whatever is to be used now
 	fs := flag.NewFlagSet("jobd engine "+verb, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&cfg.RunDir, "run-dir", hostRunDir, "")

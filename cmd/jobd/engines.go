@@ -9,7 +9,7 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// engine is what follows processes: kernel.Connector. All but Survey, Rouse and Settle belongs to the loop.
+// engine is what follows processes: kernel.BPF or kernel.Connector. All but Survey, Charges, Rouse and Settle belongs to the loop.
 type engine interface {
 	follower
 	listener
@@ -18,6 +18,7 @@ type engine interface {
 	placer
 	doubter
 	exempter
+	charger
 	bequeather
 }
 
@@ -90,6 +91,12 @@ type doubter interface {
 type exempter interface {
 	Exempted() (found []kernel.Exempted, more bool)
 	ForkedSince(id watch.ID, at int64, refused func(pid int32) bool) []watch.ID
+}
+
+// charger says what jobs have used, where the kernel itself adds that up. Charges belongs to no loop.
+type charger interface {
+	Charges() (kernel.Charges, error)
+	Charge(label kernel.Label) (ns int64, ok bool)
 }
 
 // bequeather goes on from the jobd before, and leaves what it knows to the next one.

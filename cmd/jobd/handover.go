@@ -24,6 +24,7 @@ const handoverVersion = 1
 // handover is the file.
 type handover struct {
 	Version int             `json:"version"`
+	Name    string          `json:"name"` // of the engine; empty: connector
 	BootID  string          `json:"boot_id"`
 	Engine  json.RawMessage `json:"engine"`
 	Table   json.RawMessage `json:"table"`
@@ -33,10 +34,10 @@ func (d *jobd) handoverPath() string { return filepath.Join(d.cfg.RunDir, "hando
 
 // handOver runs in the loop, as the last thing that it does.
 func (d *jobd) handOver() {
-	if !d.holder.there() {
+	if !d.holder.there() && !d.keepsTelling() {
 		return
 	}
-	h := handover{Version: handoverVersion, BootID: d.boot}
+	h := handover{Version: handoverVersion, Name: d.engine.Name(), BootID: d.boot}
 	var err error
 	if h.Engine, err = d.engine.HandOver(); err == nil {
 		h.Table, err = d.table.HandOver()
@@ -88,8 +89,13 @@ func (d *jobd) lastHandover() (*handover, error) {
 	return &h, nil
 }
 
-// queued reports whether the engine reads on from sockets that were held.
-func (d *jobd) queued() bool { return d.holder.fd(heldEvents) >= 0 && d.holder.fd(heldStats) >= 0 }
+// keepsTelling reports whether the kernel goes on to tell while there is no jobd, and keeps that for the next one.
+func (d *jobd) keepsTelling() bool { return d.follows() && !d.refused }
+
+// queued reports whether the engine reads on from what was told while there was none, or from sockets that were held.
+func (d *jobd) queued() bool { return d.keepsTelling() || d.held() }
+
+func (d *jobd) held() bool { return d.holder.fd(heldEvents) >= 0 && d.holder.fd(heldStats) >= 0 }
 
 // takeUp opens the engine and takes up the jobs that were open before, in the best way that is possible.
 func (d *jobd) takeUp() error {
@@ -102,14 +108,20 @@ func (d *jobd) takeUp() error {
 		return err
 	}
 	from := kernel.Sockets{Events: d.holder.fd(heldEvents), Stats: d.holder.fd(heldStats)}
-	if d.queued() && last != nil {
+	if d.keepsTelling() {
+		done, err := d.takeUpKept(last, open)
+		if done || err != nil {
+			return err
+		}
+	}
+	if d.held() && last.by(engineConnector) {
 		if err = d.goOn(from, last, open); err == nil {
 			return d.catchUp(open)
 		}
 		d.log.Warn("cannot go on where the jobd before stopped: looking for the jobs' members", "error", err)
 		d.closeEngine()
 	}
-	if d.queued() {
+	if d.held() {
 		if err = d.openEngine(kernel.Inherit(from, nil)); err == nil {
 			return d.recover(open)
 		}
@@ -120,6 +132,36 @@ func (d *jobd) takeUp() error {
 		return err
 	}
 	return d.recover(open)
+}
+
+// takeUpKept is takeUp with the engine that the kernel tells. It is not done where that cannot be opened, and another may be.
+func (d *jobd) takeUpKept(last *handover, open []job.Saved) (done bool, err error) {
+	if d.held() {
+		d.unhold(heldEvents, heldStats)
+	}
+	if last.by(engineBPF) {
+		if err := d.goOn(kernel.Sockets{}, last, open); err == nil {
+			return true, d.catchUp(open)
+		} else {
+			d.log.Warn("cannot go on where the jobd before stopped: asking the kernel for the jobs' members", "error", err)
+		}
+		d.closeEngine()
+	}
+	if err = d.openEngine(); err == nil {
+		return true, d.recover(open)
+	}
+	if d.cfg.Engine == engineBPF {
+		return false, err
+	}
+	d.refused = true
+	d.engineWhy = "the bpf engine cannot be opened: " + err.Error()
+	d.closeEngine()
+	return false, nil
+}
+
+// by reports whether an engine of that name has handed over.
+func (h *handover) by(name string) bool {
+	return h != nil && (h.Name == name || h.Name == "" && name == engineConnector)
 }
 
 // goOn makes the engine and the tables as they were where the jobd before stopped. Nothing is read before that has succeeded.
@@ -188,9 +230,10 @@ func (d *jobd) holdAll(open *doors) {
 	if !d.holder.there() {
 		return
 	}
-	s := d.engine.Sockets()
-	err := errors.Join(d.holder.hold(heldEvents, s.Events), d.holder.hold(heldStats, s.Stats),
-		d.holder.holdListener(heldLogin, open.login), d.holder.holdListener(heldAPI, open.api))
+	err := errors.Join(d.holder.holdListener(heldLogin, open.login), d.holder.holdListener(heldAPI, open.api))
+	if s := d.engine.Sockets(); s.Events >= 0 {
+		err = errors.Join(err, d.holder.hold(heldEvents, s.Events), d.holder.hold(heldStats, s.Stats))
+	}
 	if l, ok := open.scrape.(*net.TCPListener); ok {
 		err = errors.Join(err, d.holder.holdListener(heldMetrics, l))
 	}

@@ -41,10 +41,15 @@ func (l labelSettings) check() error {
 
 // labelDir is where labels are kept; empty: nowhere.
 func (c *config) labelDir() string {
-	if c.Label.Dir == "" && c.RunDir == hostRunDir {
+	switch {
+	case c.Label.Dir != "":
+		return c.Label.Dir
+	case c.RunDir == hostRunDir:
 		return hostLabels
+	case c.Engine == engineBPF:
+		return filepath.Join(c.RunDir, "bpf")
 	}
-	return c.Label.Dir
+	return ""
 }
 
 // errNoLabelDir is a jobd beside the host's own, which is to leave nothing in the kernel that it was not told to.
@@ -53,19 +58,27 @@ var errNoLabelDir = errors.New("label.dir is not set, and --run-dir is not " + h
 // errLabelsOff is what root decided.
 var errLabelsOff = errors.New("not wanted (label.use)")
 
-// openLabels has the kernel keep labels, as long as that is possible and wanted. It comes before any rights are given away.
-func (d *jobd) openLabels() {
-	d.labels, d.labelsWhy = openLabels(d.cfg)
+// openLabels has the kernel keep labels, as long as that is possible and wanted, and tell of who has one where it is to be the engine. It
+// comes before any rights are given away.
+func (d *jobd) openLabels() error {
+	err := d.openBPF()
+	if err == nil && d.labels == nil {
+		d.labels, d.labelsWhy = openLabels(d.cfg, label.Open)
+	}
+	if err != nil {
+		return err
+	}
 	if d.labelsWhy == nil {
 		debug.FreeOSMemory() // the kernel's types, in which members were looked for, are some MiB
-		return
+		return nil
 	}
 	if err := os.Remove(d.cfg.labelKeyPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		d.log.Error("cannot note that labels in the kernel are not kept true", "error", err)
 	}
+	return nil
 }
 
-func openLabels(cfg *config) (*label.Labels, error) {
+func openLabels(cfg *config, open func(dir string, key uint64) (*label.Labels, error)) (*label.Labels, error) {
 	dir := cfg.labelDir()
 	switch {
 	case dir == "":
@@ -85,7 +98,7 @@ func openLabels(cfg *config) (*label.Labels, error) {
 	if err != nil {
 		return nil, err
 	}
-	return label.Open(dir, key)
+	return open(dir, key)
 }
 
 // labelKeyPath is the file by which jobd knows that labels were kept by the jobd before, and not by one before that: who keeps none

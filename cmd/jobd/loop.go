@@ -61,6 +61,11 @@ func (d *jobd) loop(ctx context.Context) error {
 			}
 		case <-timer:
 			timer = nil
+			if d.engine.Unsettled() { // of which nothing has to be told any more
+				if err := d.drain(); err != nil {
+					return err
+				}
+			}
 			d.keepHouse()
 		case <-d.ears.timer:
 			if err := d.listenUp(); err != nil {

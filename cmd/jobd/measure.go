@@ -149,7 +149,7 @@ func (d *jobd) readings() ([]reading, error) {
 
 // measureJobs adds up by user: what jobs that have ended used, and what the open ones have so far.
 func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string]spending) {
-	d.meter.read(d.cgroups, open)
+	d.meter.read(d.engine, d.cgroups, open)
 	users := make(map[string]*metrics.User)
 	user := func(name string) *metrics.User {
 		if users[name] == nil {
@@ -187,7 +187,7 @@ func (d *jobd) measureStore(s *metrics.Snapshot) {
 }
 
 // read takes samples, the oldest first, until the time is up.
-func (m *meter) read(cgroups *kernel.Cgroups, open []reading) {
+func (m *meter) read(from charger, cgroups *kernel.Cgroups, open []reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	type turn struct {
@@ -199,20 +199,25 @@ func (m *meter) read(cgroups *kernel.Cgroups, open []reading) {
 		order[i] = turn{&open[i], open[i].sample}
 	}
 	slices.SortFunc(order, func(a, b turn) int { return a.s.at.Compare(b.s.at) })
+	charges, _ := from.Charges() // where it fails the cgroups tell
 	end := time.Now().Add(meterMost)
 	for _, o := range order {
 		d := o.r.Departed // what has departed is known without reading
 		used := spending{d.CPU, d.ReadBytes, d.WriteBytes}
 		if now := time.Now(); now.Before(end) {
 			o.s.at = now
-			readJob(&used, cgroups, o.r)
+			readJob(&used, charges, cgroups, o.r)
 		}
 		o.s.used.atLeast(used)
 	}
 }
 
-// readJob reads what the scheduler charged to a job's cgroup; where there is none, what its living members used.
-func readJob(used *spending, cgroups *kernel.Cgroups, r *reading) {
+// readJob reads what the scheduler charged to a job, or to its cgroup; where neither is known, what its living members used.
+func readJob(used *spending, charges kernel.Charges, cgroups *kernel.Cgroups, r *reading) {
+	if ns, ok := charges[kernel.Label(r.JID)]; ok {
+		used.cpu = max(used.cpu, ns)
+		return
+	}
 	if cpu, ok := kernel.CgroupCPU(cgroups, r.Placement); ok {
 		used.cpu = max(used.cpu, cpu.Total)
 		return

@@ -75,7 +75,7 @@ func (d *jobd) meterAnew() error {
 	if err != nil {
 		return err
 	}
-	d.meter.read(d.cgroups, open)
+	d.meter.read(d.engine, d.cgroups, open)
 	d.meter.rebase()
 	return nil
 }

@@ -47,12 +47,16 @@ func (d *jobd) sample() {
 	}
 }
 
-// finalCPU puts the best figure there is into a job that has ended: its cgroup's, while that is there; the last reading
-// and the records since; what records say.
+// finalCPU puts the best figure there is into a job that has ended: what the kernel added up; its cgroup's, while that is there; the last
+// reading and the records since; what records say.
 func (d *jobd) finalCPU(s *job.Saved) {
 	b := d.borrowed[s.JID]
 	delete(d.borrowed, s.JID)
 	d.setPeak(&s.Info, s.Placement)
+	if ns, ok := d.engine.Charge(kernel.Label(s.JID)); ok && s.EndReason != job.EndBoot {
+		s.SetCPU(ns, job.SourceBPF)
+		return
+	}
 	if s.Placement.BaseCPU == nil || s.EndReason == job.EndBoot {
 		return
 	}
@@ -61,7 +65,7 @@ func (d *jobd) finalCPU(s *job.Saved) {
 	case ok:
 		setCgroupCPU(&s.Info, cpu)
 	case b != nil && b.read:
-		s.SetCgroupCPU(b.last.Total + b.after)
+		s.SetCPU(b.last.Total+b.after, job.SourceCgroup)
 		s.Estimated = true
 	default:
 		s.Estimated = true

@@ -91,7 +91,11 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 			g[i].info.Command = job.Text(kernel.Proc.Comm(g[i].prime.PID))
 		}
 	}
-	err := d.do(ctx, func() error { // who has exited since is in the departed sums, and a pid may be another's by now
+	charges, err := d.engine.Charges()
+	if err != nil {
+		return nil, err
+	}
+	err = d.do(ctx, func() error { // who has exited since is in the departed sums, and a pid may be another's by now
 		for i := range g {
 			if in, err := d.table.Job(g[i].info.JID); err == nil {
 				in.Command = cmp.Or(in.Command, g[i].info.Command)
@@ -112,7 +116,9 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 	for i := range g {
 		in := g[i].info
 		in.AddLive(used[i])
-		if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok {
+		if ns, ok := charges[kernel.Label(in.JID)]; ok {
+			in.SetCPU(ns, job.SourceBPF)
+		} else if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok {
 			setCgroupCPU(&in, cpu)
 		}
 		d.setPeak(&in, g[i].placement)

@@ -9,6 +9,8 @@ import (
 type Survey struct {
 	list  []seen
 	heard []testimony
+
+	listed map[known]listed // in place of both, where the kernel itself says who is in a job
 }
 
 // Survey reads all of /proc. It looks at nothing of the engine's, so it may run beside the loop, and it is slow: 20 µs a

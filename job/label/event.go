@@ -17,7 +17,7 @@ const (
 	GID
 	Exit
 	Free
-	kinds
+	Kinds // how many there are
 )
 
 // Event is what the kernel tells of a task that is in a job.
@@ -78,7 +78,7 @@ func decode(e *Event, b []byte) error {
 	e.Kind, e.Other = Kind(le.Uint32(b[32:])), int32(le.Uint32(b[36:]))
 	e.Value, e.Real = at(40), at(48)
 	switch {
-	case e.Kind >= kinds:
+	case e.Kind >= Kinds:
 		return fmt.Errorf("an event of kind %d", e.Kind)
 	case e.Kind == Exit && len(b) < leftSize, e.Kind == Free && len(b) < usedSize:
 		return fmt.Errorf("an event of kind %d and %d bytes", e.Kind, len(b))

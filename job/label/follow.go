@@ -62,7 +62,7 @@ func (l *Labels) followIDs(spec *ebpf.CollectionSpec, with *ebpf.CollectionOptio
 		Changes *ebpf.Program `ebpf:"changes"`
 	}
 	if err := spec.LoadAndAssign(&p, with); err != nil {
-		return fmt.Errorf("a change of ids is told of with what the process does next: %w", short(err))
+		return fmt.Errorf("changes of ids are told of late: %w", short(err))
 	}
 	defer p.Changes.Close()
 	return l.attach(p.Changes, linkChanges, dir)
@@ -101,6 +101,16 @@ func (e *Events) Each(f func(*Event) bool) (malformed int) {
 	return malformed
 }
 
+// Peek is Each without taking anything.
+func (e *Events) Peek(f func(*Event)) {
+	e.ring.peek(func(b []byte) bool {
+		if decode(&e.event, b) == nil {
+			f(&e.event)
+		}
+		return true
+	})
+}
+
 // Position is how much was read since there are events, and Waiting what was not, bytes.
 func (e *Events) Position() uint64 { return e.ring.position() }
 
@@ -122,7 +132,7 @@ func (e *Events) EachExec(f func(Executed)) {
 }
 
 // Lost counts the events of each kind that there was no room for, since there are events.
-func (e *Events) Lost() (n [kinds]uint64, err error) {
+func (e *Events) Lost() (n [Kinds]uint64, err error) {
 	for k := range n {
 		if err := e.lost.Lookup(uint32(k), &n[k]); err != nil {
 			return n, fmt.Errorf("cannot tell how many events were lost: %w", err)
@@ -153,6 +163,21 @@ func (e *Events) Total(job uint64) (t Total, ok bool, err error) {
 		return t, false, fmt.Errorf("cannot read what job %d has used: %w", uint32(job), err)
 	}
 	return Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks}, true, nil
+}
+
+// Totals gives what the tasks of all jobs have used.
+func (e *Events) Totals() (map[uint64]Total, error) {
+	out := make(map[uint64]Total)
+	var of uint64
+	var v objectTotal
+	all := e.totals.Iterate()
+	for all.Next(&of, &v) {
+		out[of] = Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks}
+	}
+	if err := all.Err(); err != nil {
+		return nil, fmt.Errorf("cannot read what jobs have used: %w", err)
+	}
+	return out, nil
 }
 
 // Forget ends the adding up for a job.

@@ -167,11 +167,15 @@ func olderThan(major, minor int) bool {
 	return err != nil || n != 2 || its[0] < major || its[0] == major && its[1] < minor
 }
 
-// short leaves out the verifier's log, which is many lines long.
+// short leaves out the verifier's log, which is many lines long, and whose program or map it was.
 func short(err error) error {
 	var rejected *ebpf.VerifierError
-	if errors.As(err, &rejected) {
+	var errno unix.Errno
+	switch {
+	case errors.As(err, &rejected):
 		return rejected.Cause
+	case errors.As(err, &errno): // without what the library advises
+		return errno
 	}
 	return err
 }

@@ -53,8 +53,15 @@ func (r *ring) waiting() uint64 { return atomic.LoadUint64(word[uint64](r.produc
 
 // each takes what is there, until f says no. A record is valid during the call only.
 func (r *ring) each(f func([]byte) bool) {
+	r.walk(f, func(at uint64) { atomic.StoreUint64(word[uint64](r.consumer, 0), at) })
+}
+
+// peek is each, and takes nothing.
+func (r *ring) peek(f func([]byte) bool) { r.walk(f, func(uint64) {}) }
+
+func (r *ring) walk(f func([]byte) bool, took func(upTo uint64)) {
 	at := r.position()
-	for more := true; more && at < atomic.LoadUint64(word[uint64](r.producer, 0)); {
+	for more := true; more && at < atomic.LoadUint64(word[uint64](r.producer, 0)); took(at) {
 		off := r.page + at&(r.size-1)
 		head := atomic.LoadUint32(word[uint32](r.producer, off))
 		if head&ringBusy != 0 {
@@ -65,7 +72,6 @@ func (r *ring) each(f func([]byte) bool) {
 			more = f(r.producer[off+ringHead : off+ringHead+n])
 		}
 		at += (ringHead + n + 7) &^ 7
-		atomic.StoreUint64(word[uint64](r.consumer, 0), at)
 	}
 }
 

@@ -62,13 +62,22 @@ func plainHost(t *testing.T, args ...string) *host {
 	}
 	h.client = control.NewClient(filepath.Join(h.runDir(), "jobd.sock"))
 	t.Cleanup(h.finish)
-	if i := slices.Index(args, keepsLabels); i >= 0 {
-		h.args = slices.Delete(slices.Clone(args), i, i+1)
+	if engine := os.Getenv(engineEnv); engine != "" && !slices.Contains(args, "--engine") {
+		h.args = append(slices.Clone(args), "--engine", engine)
+		if engine == "bpf" && !slices.Contains(args, keepsLabels) {
+			h.args = append(h.args, keepsLabels)
+		}
+	}
+	if i := slices.Index(h.args, keepsLabels); i >= 0 {
+		h.args = slices.Delete(slices.Clone(h.args), i, i+1)
 		h.labels = filepath.Join(dir, "bpf")
 		h.configure("")
 	}
 	return h
 }
+
+// engineEnv names the engine that all tests are to run with, but those that say themselves which.
+const engineEnv = "JOBD_E2E_ENGINE"
 
 // keepsLabels among jobd's arguments is a configuration by which the kernel keeps labels, which outlive jobd and not the test.
 const keepsLabels = "labels"

@@ -1,0 +1,205 @@
+package kernel
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jobd-project/jobd/job/label"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// BPF is the engine for which the kernel keeps the membership itself: each task of a job carries its label, which a child has before it
+// runs, and the kernel tells of those tasks and of no others. Open it, and from one goroutine call Recover, then Rest, then Drain
+// whenever Ready says so, and before each command. The table of processes is a copy of what the kernel has.
+type BPF struct {
+	engine
+	events *label.Events
+
+	waiting  map[known]*proc // have exited, and the kernel still charges something to them
+	adrift   []watch.ID      // are in a job, and inherit from nobody in it
+	lostBy   lostEvents
+	lost     bool
+	reported uint64 // losses that a Lost event has told of
+	upTo     int64  // the last event's stamp
+	emptied  bool   // the last Drain read everything
+	mended   time.Time
+	expired  int64 // CLOCK_MONOTONIC ns: when it was last looked who has waited for too long
+	comm     string
+}
+
+// known is a process as the kernel tells of it.
+type known struct {
+	pid   int32
+	start int64
+}
+
+// lostEvents are the counts of events that there was no room for.
+type lostEvents = [label.Kinds]uint64
+
+// OpenBPF takes up what the kernel tells. labels are not closed with the engine.
+func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, options ...Option) (*BPF, error) {
+	if err := InitialNamespaces(fs); err != nil {
+		return nil, err
+	}
+	c := &BPF{engine: newEngine(fs, cgroups, log, options), events: labels.Events(), waiting: make(map[known]*proc)}
+	if c.events == nil {
+		return nil, errors.New("cannot open the engine: the kernel tells nothing")
+	}
+	c.partial = true
+	KeepLabels(labels)(&c.engine)
+	c.bench.trust(true)
+	var err error
+	if c.lostBy, err = c.events.Lost(); err != nil {
+		return nil, err
+	}
+	if c.heir != nil && c.heir.state != nil {
+		if err := c.takeOver(c.heir.state); err != nil {
+			return nil, err
+		}
+	}
+	if c.execs != ExecOff {
+		if c.programs, err = newPrograms(fs, c.execs, &ringEars{c.events}); err != nil {
+			return nil, err
+		}
+	}
+	if c.readiness, err = newReadiness(c.events.FD()); err != nil {
+		if c.programs != nil {
+			c.programs.stop()
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// Late says why changes of ids are told late; nil: they are not.
+func (c *BPF) Late() error { return c.events.Late() }
+
+// Name is how the engine is called.
+func (c *BPF) Name() string { return "bpf" }
+
+// Close ends the engine. The kernel goes on to tell: whoever opens the next one reads it.
+func (c *BPF) Close() {
+	c.readiness.stop()
+	if c.programs != nil {
+		c.programs.stop()
+	}
+}
+
+// ringEars hears execs from the kernel's programs.
+type ringEars struct{ events *label.Events }
+
+func (r *ringEars) fd() int { return r.events.ExecsFD() }
+
+func (r *ringEars) each(heard func(pid int32, at int64)) error {
+	r.events.EachExec(func(x label.Executed) { heard(x.PID, x.Time) })
+	return nil
+}
+
+func (r *ringEars) close() {}
+
+// Drain reads what the kernel has told and emits it. Afterwards every event from before it was called has been emitted, unless there
+// were more than drainMost.
+func (c *BPF) Drain(emit Emit) error {
+	c.clock = readClocks()
+	c.readLate()
+	n := 0
+	c.counts.Malformed += uint64(c.events.Each(func(ev *label.Event) bool {
+		c.take(ev, emit)
+		n++
+		return n < drainMost
+	}))
+	c.emptied = n < drainMost
+	if err := c.checkLoss(); err != nil {
+		return err
+	}
+	if err := c.mendLabels(emit); err != nil {
+		return err
+	}
+	if c.lost && c.emptied {
+		c.compare(emit)
+	}
+	c.expire(emit)
+	c.readiness.drained(n)
+	return nil
+}
+
+// checkLoss counts what there was no room for since it was called last.
+func (c *BPF) checkLoss() error {
+	lost, err := c.events.Lost()
+	if err != nil || lost == c.lostBy {
+		return err
+	}
+	for k := range lost {
+		n := lost[k] - c.lostBy[k]
+		c.counts.Lost += n
+		if label.Kind(k) == label.Free {
+			c.counts.RecordsLost += n
+		}
+	}
+	c.lostBy, c.lost = lost, true
+	return nil
+}
+
+// Behind reports whether the last Drain left something that is from before a moment, CLOCK_MONOTONIC ns.
+func (c *BPF) Behind(moment int64) bool { return !c.emptied && c.upTo < moment }
+
+// Loss gives ErrLoss while a loss is not made good.
+func (c *BPF) Loss() error {
+	if c.lost {
+		return ErrLoss
+	}
+	return nil
+}
+
+// Heard says that this engine need not be tested for deafness: what tells is in the kernel's own hands. It is CLOCK_MONOTONIC ns, now.
+func (c *BPF) Heard() int64 { return readClocks().mono }
+
+// ListenAgain has the next Drain compare the table with the kernel's.
+func (c *BPF) ListenAgain() error {
+	c.lost = true
+	return nil
+}
+
+// Counts gives the engine's own figures.
+func (c *BPF) Counts() Counts {
+	n := c.counts
+	n.Processes = c.lin.live.Len() - c.lin.strangers
+	n.QueuedEvents, n.EventsDropped = uint32(c.events.Waiting()), c.counts.Lost
+	return n
+}
+
+// Open opens handles for processes; see Connector.Open.
+func (c *BPF) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
+	return c.open(ids, drain, c.Behind)
+}
+
+// freeMost is how long the books of a process that has exited wait for the last that is charged to it: until it has been waited for
+// (wait(2)) and a grace period is over.
+const freeMost = int64(10 * time.Second)
+
+// expire closes the books of those that have waited for too long.
+func (c *BPF) expire(emit Emit) {
+	if len(c.waiting) == 0 || c.clock.mono-c.expired < int64(time.Second) {
+		return
+	}
+	c.expired = c.clock.mono
+	for _, p := range c.waiting {
+		if c.clock.mono-p.since > freeMost {
+			c.estimate(p)
+			c.used(p, true, emit)
+		}
+	}
+}
+
+// estimate adds what a zombie's tasks that are there still have used.
+func (c *BPF) estimate(p *proc) {
+	st, err := c.FS.Stat(p.id.PID)
+	if err != nil || !sameStart(p.start, st.Start) {
+		return // gone: what is charged to it was lost on the way
+	}
+	if ns, ok := c.FS.Runtime(p.id.PID); ok {
+		p.usage.CPU += ns
+		p.usage.User, p.usage.System = int64(st.Utime)*nsPerTick, int64(st.Stime)*nsPerTick
+	}
+}

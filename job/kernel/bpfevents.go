@@ -1,0 +1,147 @@
+package kernel
+
+import (
+	"github.com/jobd-project/jobd/job/label"
+	"github.com/jobd-project/jobd/job/watch"
+)
+
+// take handles one event. Each says which process it is of by its start: what is told twice, because the table was read from the kernel
+// meanwhile, counts once.
+func (c *BPF) take(ev *label.Event, emit Emit) {
+	c.upTo = ev.Time
+	c.counts.Events++
+	switch {
+	case ev.Kind == label.Clone && ev.TID == ev.PID:
+		c.born(ev, emit)
+	case ev.Kind == label.Clone:
+		c.thread(ev, emit)
+	case ev.Kind == label.Exec:
+		if p := c.of(ev); p != nil {
+			c.exec(ev.PID, ev.Other, ev.Time, emit)
+		}
+	case ev.Kind == label.UID:
+		c.ids(watch.UID, ev, emit)
+	case ev.Kind == label.GID:
+		c.ids(watch.GID, ev, emit)
+	case ev.Kind == label.Exit:
+		c.exits(ev, emit)
+	case ev.Kind == label.Free:
+		c.freed(ev, emit)
+	}
+}
+
+// of gives the member that an event is of; nil: there is none any more, or it has left its job.
+func (c *BPF) of(ev *label.Event) *proc {
+	if p := c.lin.of(ev.PID); p != nil && !p.stranger && p.start == ev.Start {
+		return p
+	}
+	return nil
+}
+
+// born: a new process, in the job of whoever made it.
+func (c *BPF) born(ev *label.Event, emit Emit) {
+	if c.of(ev) != nil {
+		return
+	}
+	if old := c.lin.of(ev.PID); old != nil && !old.stranger {
+		c.vanish(old, emit) // the end of who had the pid was lost
+	}
+	maker := c.lin.of(ev.Other)
+	p := c.lin.add(ev.PID, ev.Start)
+	p.label, p.tasks = Label(ev.Job), 1
+	if maker == nil || maker.label != p.label {
+		maker = c.lin.creator(p, p.label) // it has left since: the child has not
+	}
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: ev.Time, Value: int64(ev.Value), Valid: true}
+	if maker == nil {
+		c.adrift = append(c.adrift, p.id)
+	} else {
+		p.parent, e.Parent = maker.id, maker.id
+		if maker.suspect {
+			c.lookExempt(p, ev.Time)
+		}
+	}
+	c.scratch = e
+	if err := emit(&c.scratch); err != nil {
+		c.refuse(p, err)
+	}
+}
+
+// thread: a process has one more.
+func (c *BPF) thread(ev *label.Event, emit Emit) {
+	p := c.of(ev)
+	if p == nil {
+		return
+	}
+	p.tasks++
+	e := c.event(watch.Clone, p, ev.TID, ev.Time)
+	e.Thread, e.Parent, e.Value, e.Valid = true, p.parent, int64(ev.Value), true
+	c.emit(e, emit)
+}
+
+func (c *BPF) ids(kind watch.Kind, ev *label.Event, emit Emit) {
+	p := c.of(ev)
+	if p == nil {
+		return
+	}
+	e := c.event(kind, p, ev.TID, ev.Time)
+	e.Real, e.Value, e.Valid, e.Inferred = int64(ev.Real), int64(ev.Value), true, ev.Other != 0
+	c.emit(e, emit)
+}
+
+// exits: a task exits; with the last one the process is gone. What it used the kernel says when nothing is charged to it any more.
+func (c *BPF) exits(ev *label.Event, emit Emit) {
+	p := c.of(ev)
+	if p == nil {
+		return
+	}
+	c.note(p, ev)
+	e := c.event(watch.Exit, p, ev.TID, ev.Time)
+	e.Value, e.Valid = int64(ev.Value), true
+	c.emit(e, emit)
+	if ev.Real == 0 {
+		return
+	}
+	c.lin.remove(p)
+	p.since = ev.Time
+	c.waiting[known{ev.PID, ev.Start}] = p
+	e = c.event(watch.Free, p, p.id.PID, ev.Time)
+	e.Value, e.Valid, e.Later = int64(ev.Value), true, true
+	c.emit(e, emit)
+}
+
+// freed: nothing is charged to a task any more.
+func (c *BPF) freed(ev *label.Event, emit Emit) {
+	c.counts.Records++
+	p, gone := c.waiting[known{ev.PID, ev.Start}]
+	if !gone {
+		p = c.of(ev)
+	}
+	if p == nil {
+		c.counts.RecordsStray++
+		return
+	}
+	c.charge(p, &ev.Used)
+	if p.tasks--; gone && p.tasks <= 0 {
+		c.used(p, false, emit)
+	}
+}
+
+// used closes a process's books.
+func (c *BPF) used(p *proc, estimated bool, emit Emit) {
+	delete(c.waiting, known{p.id.PID, p.start})
+	e := c.event(watch.Used, p, p.id.PID, c.clock.mono)
+	e.Usage, e.Inferred = p.usage, estimated
+	c.emit(e, emit)
+	c.lin.release(p)
+}
+
+// vanish takes a member off the books of whose end nothing was told.
+func (c *BPF) vanish(p *proc, emit Emit) {
+	c.lin.remove(p)
+	e := c.event(watch.Free, p, p.id.PID, c.clock.mono)
+	e.Inferred = true
+	c.counts.RecordsMissed++
+	c.emit(e, emit)
+	c.lin.release(p)
+}
