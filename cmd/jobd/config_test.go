@@ -29,11 +29,12 @@ func TestParseConfig(t *testing.T) {
 	}{
 		{"OK nothing", nil, ""},
 		{"OK all flags", []string{"--run-dir", "/x", "--state-dir=/y", "--metrics-listen", "", "--engine", "connector", "--cgroup", "off"}, ""},
+		{"OK bpf", []string{"--engine", "bpf"}, ""},
+		{"bad bpf without labels", []string{"--engine", "bpf", "--config", file("[label]\nuse = \"off\"\n")}, "with label.use off"},
 		{"OK file", []string{"--config", file("hid = 5\nhost = \"h\"\nvisibility = \"all\"\nkill_grace = \"2s\"\nadmin_gid = 4\n")}, ""},
 		{"bad flag", []string{"--rundir", "/x"}, "not defined"},
 		{"bad argument", []string{"start"}, "unexpected argument"},
 		{"bad engine", []string{"--engine", "magic"}, "unknown --engine"},
-		{"bad bpf", []string{"--engine", "bpf"}, "use auto or connector"},
 		{"bad cgroup", []string{"--cgroup", "maybe"}, "unknown --cgroup"},
 		{"bad file is missing", []string{"--config", "/nonexistent"}, "cannot read /nonexistent"},
 		{"bad key", []string{"--config", file("hid = 5\nhidd = 6\n")}, "unknown key hidd"},

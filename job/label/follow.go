@@ -1,13 +1,13 @@
 package label
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"encoding/binary"
-
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // Events are what the kernel tells of the tasks that have a label of a job. What is told while nobody reads waits, as far as there is room.
@@ -62,6 +62,10 @@ func (l *Labels) followIDs(spec *ebpf.CollectionSpec, with *ebpf.CollectionOptio
 		Changes *ebpf.Program `ebpf:"changes"`
 	}
 	if err := spec.LoadAndAssign(&p, with); err != nil {
+		var errno unix.Errno
+		if errors.As(err, &errno) {
+			err = errno // the library advises something that has nothing to do with it
+		}
 		return fmt.Errorf("changes of ids are told of late: %w", short(err))
 	}
 	defer p.Changes.Close()

@@ -167,15 +167,11 @@ func olderThan(major, minor int) bool {
 	return err != nil || n != 2 || its[0] < major || its[0] == major && its[1] < minor
 }
 
-// short leaves out the verifier's log, which is many lines long, and whose program or map it was.
+// short leaves out the verifier's log, which is many lines long.
 func short(err error) error {
 	var rejected *ebpf.VerifierError
-	var errno unix.Errno
-	switch {
-	case errors.As(err, &rejected):
+	if errors.As(err, &rejected) {
 		return rejected.Cause
-	case errors.As(err, &errno): // without what the library advises
-		return errno
 	}
 	return err
 }
