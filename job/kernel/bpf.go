@@ -103,13 +103,7 @@ func (r *ringEars) close() {}
 func (c *BPF) Drain(emit Emit) error {
 	c.clock = readClocks()
 	c.readLate()
-	n := 0
-	c.counts.Malformed += uint64(c.events.Each(func(ev *label.Event) bool {
-		c.take(ev, emit)
-		n++
-		return n < drainMost
-	}))
-	c.emptied = n < drainMost
+	n := c.read(emit)
 	if err := c.checkLoss(); err != nil {
 		return err
 	}
@@ -122,6 +116,25 @@ func (c *BPF) Drain(emit Emit) error {
 	c.expire(emit)
 	c.readiness.drained(n)
 	return nil
+}
+
+// writtenMost is how long a record may take from its place in the ring to its end: who writes it may lose the CPU to an interrupt, or
+// the whole host to another.
+const writtenMost = 2 * time.Millisecond
+
+// read takes what had been told when it was called. It gives how many events that were.
+func (c *BPF) read(emit Emit) (n int) {
+	upTo := c.events.Position() + c.events.Waiting()
+	for end := time.Now().Add(writtenMost); ; nap(bornLook) {
+		c.counts.Malformed += uint64(c.events.Each(func(ev *label.Event) bool {
+			c.take(ev, emit)
+			n++
+			return n < drainMost
+		}))
+		if c.emptied = c.events.Position() >= upTo; c.emptied || n >= drainMost || time.Now().After(end) {
+			return n
+		}
+	}
 }
 
 // checkLoss counts what there was no room for since it was called last.

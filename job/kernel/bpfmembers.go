@@ -67,9 +67,22 @@ func (c *BPF) release(p *proc, to label.Label, now int64) error {
 	return nil
 }
 
+// Label gives the job that a living process is in; 0 for none. Of whom nobody has told yet the kernel is asked.
+func (c *BPF) Label(id watch.ID) Label {
+	p := c.lin.of(id.PID)
+	if p == nil || p.id != id || !p.stranger {
+		return c.engine.Label(id)
+	}
+	has, err := c.labels.kept.Get(id.PID)
+	if err != nil {
+		return 0
+	}
+	return Label(has.In)
+}
+
 // Out reports whether root took the process, or what it descends from, out of a job.
 func (c *BPF) Out(id watch.ID) bool {
-	if !c.Alive(id) || c.Label(id) != 0 {
+	if !c.Alive(id) {
 		return false
 	}
 	has, err := c.labels.kept.Get(id.PID)
