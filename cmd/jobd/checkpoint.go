@@ -95,10 +95,10 @@ func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID
 	if err != nil {
 		return err
 	}
-	if ns, ok := charges[kernel.Label(g.info.JID)]; ok {
-		charged = &ns
-	} else if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
+	if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
 		charged = &cpu.Total
+	} else if ns, ok := charges[kernel.Label(g.info.JID)]; ok {
+		charged = &ns
 	}
 	live := make(map[watch.ID]*watch.Usage, len(g.members))
 	for _, id := range g.members {

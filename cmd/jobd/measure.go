@@ -214,12 +214,12 @@ func (m *meter) read(from charger, cgroups *kernel.Cgroups, open []reading) {
 
 // readJob reads what the scheduler charged to a job, or to its cgroup; where neither is known, what its living members used.
 func readJob(used *spending, charges kernel.Charges, cgroups *kernel.Cgroups, r *reading) {
-	if ns, ok := charges[kernel.Label(r.JID)]; ok {
-		used.cpu = max(used.cpu, ns)
-		return
-	}
 	if cpu, ok := kernel.CgroupCPU(cgroups, r.Placement); ok {
 		used.cpu = max(used.cpu, cpu.Total)
+		return
+	}
+	if ns, ok := charges[kernel.Label(r.JID)]; ok {
+		used.cpu = max(used.cpu, ns)
 		return
 	}
 	for _, id := range r.members.members {

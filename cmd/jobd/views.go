@@ -116,10 +116,10 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 	for i := range g {
 		in := g[i].info
 		in.AddLive(used[i])
-		if ns, ok := charges[kernel.Label(in.JID)]; ok {
-			in.SetCPU(ns, job.SourceBPF)
-		} else if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok {
+		if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok { // goes first: it lacks nothing, also of those that have just exited
 			setCgroupCPU(&in, cpu)
+		} else if ns, ok := charges[kernel.Label(in.JID)]; ok {
+			in.SetCPU(ns, job.SourceBPF)
 		}
 		d.setPeak(&in, g[i].placement)
 		out[i] = in

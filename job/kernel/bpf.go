@@ -137,6 +137,12 @@ func (c *BPF) read(emit Emit) (n int) {
 	}
 }
 
+// listed reports whether a process that has exited is still in /proc: nobody has waited for it.
+func (c *BPF) listed(p *proc) bool {
+	st, err := c.FS.Stat(p.id.PID)
+	return err == nil && st.Dead() && sameStart(p.start, st.Start)
+}
+
 // checkLoss counts what there was no room for since it was called last.
 func (c *BPF) checkLoss() error {
 	lost, err := c.events.Lost()
@@ -187,32 +193,28 @@ func (c *BPF) Open(ids []watch.ID, drain func() error) ([]Handle, error) {
 	return c.open(ids, drain, c.Behind)
 }
 
-// freeMost is how long the books of a process that has exited wait for the last that is charged to it: until it has been waited for
-// (wait(2)) and a grace period is over.
-const freeMost = int64(10 * time.Second)
+// How long the books of a process that has exited wait for the last that is charged to it: until it has been waited for (wait(2)) and a
+// grace period is over, which takes seconds where many go at once. For one that nobody waits for a job does not stay open for as long.
+const (
+	freeMost   = int64(10 * time.Second)
+	zombieMost = int64(time.Second)
+)
 
-// expire closes the books of those that have waited for too long.
+// expire closes the books of those that have waited for too long: with what they had used when they exited.
 func (c *BPF) expire(emit Emit) {
 	if len(c.waiting) == 0 || c.clock.mono-c.expired < int64(time.Second) {
 		return
 	}
 	c.expired = c.clock.mono
+	inhabited := make(map[Label]bool)
+	for p := range c.lin.all() {
+		inhabited[p.label] = true
+	}
 	for _, p := range c.waiting {
-		if c.clock.mono-p.since > freeMost {
-			c.estimate(p)
+		age := c.clock.mono - p.since
+		if age > freeMost || age > zombieMost && !inhabited[p.label] && c.listed(p) {
+			c.usage(p).CPU += p.leaving
 			c.used(p, true, emit)
 		}
-	}
-}
-
-// estimate adds what a zombie's tasks that are there still have used.
-func (c *BPF) estimate(p *proc) {
-	st, err := c.FS.Stat(p.id.PID)
-	if err != nil || !sameStart(p.start, st.Start) {
-		return // gone: what is charged to it was lost on the way
-	}
-	if ns, ok := c.FS.Runtime(p.id.PID); ok {
-		p.usage.CPU += ns
-		p.usage.User, p.usage.System = int64(st.Utime)*nsPerTick, int64(st.Stime)*nsPerTick
 	}
 }

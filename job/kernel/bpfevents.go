@@ -96,6 +96,7 @@ func (c *BPF) exits(ev *label.Event, emit Emit) {
 		return
 	}
 	c.note(p, ev)
+	p.leaving += int64(ev.Left.CPU)
 	e := c.event(watch.Exit, p, ev.TID, ev.Time)
 	e.Value, e.Valid = int64(ev.Value), true
 	c.emit(e, emit)
@@ -122,6 +123,7 @@ func (c *BPF) freed(ev *label.Event, emit Emit) {
 		return
 	}
 	c.charge(p, &ev.Used)
+	p.leaving -= int64(ev.Real)
 	if p.tasks--; gone && p.tasks <= 0 {
 		c.used(p, false, emit)
 	}

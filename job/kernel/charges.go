@@ -9,8 +9,8 @@ type Charges map[Label]int64
 // Charges gives none: the kernel adds up nothing for this engine.
 func (c *Connector) Charges() (Charges, error) { return nil, nil }
 
-// Charges gives what all jobs have used so far. It looks at nothing of the engine's, so it may run beside the loop. Tasks that have gone
-// in the last few ms may be missing.
+// Charges gives what all jobs have used so far. It looks at nothing of the engine's, so it may run beside the loop. What tasks used since
+// they exited is missing until they are gone, which takes a while where many do.
 func (c *BPF) Charges() (Charges, error) {
 	totals, err := c.events.Totals() // first: who goes meanwhile is not counted twice
 	if err != nil || len(totals) == 0 {
@@ -22,10 +22,10 @@ func (c *BPF) Charges() (Charges, error) {
 	}
 	out := make(Charges, len(totals))
 	for in, t := range totals {
-		out[Label(in)] = int64(t.CPU)
+		out[Label(in)] = int64(t.CPU + t.Leaving)
 	}
 	for _, t := range tasks {
-		if _, adds := out[Label(t.Label.In)]; adds {
+		if _, adds := out[Label(t.Label.In)]; adds && !t.Exiting {
 			out[Label(t.Label.In)] += int64(t.CPU - t.Base)
 		}
 	}

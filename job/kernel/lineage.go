@@ -58,6 +58,7 @@ type proc struct {
 	wrote   int64 // stamp: what it forked until then may have another label in the kernel
 	// suspect: nobody saw which program it ran, which may have been an exempt one.
 	suspect bool
+	leaving int64 // what those of them had used by then that have exited, ns
 	tasks   int32 // of an engine that the kernel tells: threads that are charged with something, or may yet be
 	// stranger: it is known from /proc only, by an engine that is partial.
 	stranger bool

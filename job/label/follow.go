@@ -146,8 +146,8 @@ func (e *Events) Lost() (n [Kinds]uint64, err error) {
 }
 
 // Total is what the tasks of a job have used that are gone, or that have left it. CPU, User and System are ns, the latter two in ticks; Read
-// and Written are bytes.
-type Total struct{ CPU, User, System, Read, Written, Tasks uint64 }
+// and Written are bytes. Leaving is the CPU that those had used who have exited and are not gone yet, when they did.
+type Total struct{ CPU, User, System, Read, Written, Tasks, Leaving uint64 }
 
 // Account begins to add up what a job uses, if that was not begun before.
 func (e *Events) Account(job uint64) error {
@@ -166,7 +166,7 @@ func (e *Events) Total(job uint64) (t Total, ok bool, err error) {
 	case err != nil:
 		return t, false, fmt.Errorf("cannot read what job %d has used: %w", uint32(job), err)
 	}
-	return Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks}, true, nil
+	return Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks, v.Leaving}, true, nil
 }
 
 // Totals gives what the tasks of all jobs have used.
@@ -176,7 +176,7 @@ func (e *Events) Totals() (map[uint64]Total, error) {
 	var v objectTotal
 	all := e.totals.Iterate()
 	for all.Next(&of, &v) {
-		out[of] = Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks}
+		out[of] = Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks, v.Leaving}
 	}
 	if err := all.Err(); err != nil {
 		return nil, fmt.Errorf("cannot read what jobs have used: %w", err)
@@ -203,7 +203,7 @@ type Listed struct {
 	Exiting  bool
 }
 
-const listedSize = 48 + 8 + 4*4
+const listedSize = 56 + 8 + 4*4
 
 // List gives all tasks of the host that have a label.
 func (l *Labels) List() ([]Listed, error) {
@@ -221,8 +221,8 @@ func (l *Labels) List() ([]Listed, error) {
 	for ; len(b) > 0; b = b[listedSize:] {
 		out = append(out, Listed{
 			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[24:])),
-			CPU: le.Uint64(b[48:]), PID: int32(le.Uint32(b[56:])), TID: int32(le.Uint32(b[60:])), Parent: int32(le.Uint32(b[64:])),
-			Exiting: le.Uint32(b[68:]) != 0,
+			CPU: le.Uint64(b[56:]), PID: int32(le.Uint32(b[64:])), TID: int32(le.Uint32(b[68:])), Parent: int32(le.Uint32(b[72:])),
+			Exiting: le.Uint32(b[76:]) != 0,
 		})
 	}
 	return out, nil

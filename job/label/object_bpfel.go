@@ -23,6 +23,7 @@ type objectLabel struct {
 	Euid  uint32
 	Gid   uint32
 	Egid  uint32
+	Left  uint64
 }
 
 type objectOrder struct {
@@ -45,6 +46,7 @@ type objectTotal struct {
 	Read    uint64
 	Written uint64
 	Tasks   uint64
+	Leaving uint64
 }
 
 // Names of all BPF objects in the ELF.

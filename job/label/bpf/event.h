@@ -26,7 +26,7 @@ struct event {
 	__u32 kind;
 	__s32 other; // of a CLONE who called clone; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
 	__u64 value; // of a CLONE its flags, of an EXIT the wait status, of a UID or GID the effective id
-	__u64 real; // of a UID or GID the real id; of an EXIT 1 where no other task of the process is left
+	__u64 real; // of a UID or GID the real id; of an EXIT 1 where no other task of the process is left; of a FREE the CPU of its EXIT
 };
 
 // left is an EXIT: what is known of a process only while it is there.
@@ -34,6 +34,7 @@ struct left {
 	struct event event;
 	__u64 maxrss; // pages
 	__u64 vm; // pages; 0: not known
+	__u64 cpu; // so far, ns
 	__s32 parent;
 	__u32 uid, gid;
 	__u32 flags; // PF_…
@@ -196,11 +197,16 @@ int BPF_PROG(exits, struct task_struct *task)
 {
 	struct label *l = member(task);
 	struct mm_struct *mm;
+	struct total *t;
 	struct left *e;
 
 	if (!l)
 		return 0;
 	tell_ids(l, task, task->real_cred, true);
+	l->left = task->se.sum_exec_runtime - l->base;
+	t = bpf_map_lookup_elem(&totals, &l->in);
+	if (t)
+		__sync_fetch_and_add(&t->leaving, l->left);
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count(&lost, EXIT);
@@ -210,6 +216,7 @@ int BPF_PROG(exits, struct task_struct *task)
 	e->event.value = task->exit_code;
 	e->event.real = task->signal->live.counter == 0;
 	e->maxrss = task->signal->maxrss;
+	e->cpu = task->se.sum_exec_runtime;
 	mm = task->mm; // none before Linux 6.16
 	e->vm = 0;
 	if (mm)
@@ -238,6 +245,7 @@ int BPF_PROG(frees, struct task_struct *task)
 	t = bpf_map_lookup_elem(&totals, &l->in);
 	if (t) {
 		__sync_fetch_and_add(&t->cpu, task->se.sum_exec_runtime - l->base);
+		__sync_fetch_and_add(&t->leaving, -l->left);
 		__sync_fetch_and_add(&t->user, task->utime);
 		__sync_fetch_and_add(&t->system, task->stime);
 		__sync_fetch_and_add(&t->read, task->ioac.read_bytes);
@@ -252,6 +260,7 @@ int BPF_PROG(frees, struct task_struct *task)
 		return 0;
 	}
 	fill(&e->event, l, task, FREE);
+	e->event.real = l->base + l->left;
 	e->cpu = task->se.sum_exec_runtime;
 	e->user = task->utime;
 	e->system = task->stime;

@@ -33,6 +33,7 @@ int BPF_PROG(copy, struct task_struct *child, __u64 flags)
 		lacks = !to;
 		if (to) {
 			to->base = 0;
+			to->left = 0;
 			if (child->pid == child->tgid)
 				to->start = child->start_boottime;
 			tell_clone(to, maker, child, flags);
@@ -68,6 +69,7 @@ int set_all(struct bpf_iter__task *ctx)
 		o->tasks++;
 	o->live += !(task->flags & PF_EXITING);
 	l->base = task->se.sum_exec_runtime;
+	l->left = 0;
 	o->start = l->start = task->group_leader->start_boottime;
 	note_ids(l, task->real_cred);
 	if (o->label.in) {

@@ -10,6 +10,7 @@ struct label {
 	__u64 base; // CPU that the task had used when it came to this job, ns
 	__u64 start; // of its process: CLOCK_BOOTTIME ns, which with the pid is a process's identity
 	__u32 uid, euid, gid, egid; // as last told
+	__u64 left; // CPU that the task had used of this job's when it exited, ns
 };
 
 struct {
@@ -65,6 +66,7 @@ struct total {
 	__u64 read; // bytes
 	__u64 written;
 	__u64 tasks;
+	__u64 leaving; // CPU of tasks that have exited and are not gone yet: what they had used by then, ns
 };
 
 // By job. jobd makes an entry before anybody is in the job.
@@ -102,6 +104,8 @@ static __always_inline void leave(const struct label *l, struct task_struct *tas
 {
 	struct total *t = bpf_map_lookup_elem(&totals, &l->in);
 
-	if (t)
-		__sync_fetch_and_add(&t->cpu, task->se.sum_exec_runtime - l->base);
+	if (!t)
+		return;
+	__sync_fetch_and_add(&t->cpu, task->se.sum_exec_runtime - l->base);
+	__sync_fetch_and_add(&t->leaving, -l->left);
 }
