@@ -49,7 +49,10 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 	c.partial = true
 	KeepLabels(labels)(&c.engine)
 	c.bench.trust(true)
-	var err error
+	_, err := labels.Set(c.self, label.Label{}, func() bool { return true }) // jobd itself, restarted in a login, is no member of it
+	if err != nil {
+		return nil, err
+	}
 	if c.lostBy, err = c.events.Lost(); err != nil {
 		return nil, err
 	}

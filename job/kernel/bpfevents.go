@@ -9,6 +9,9 @@ import (
 // meanwhile, counts once.
 func (c *BPF) take(ev *label.Event, emit Emit) {
 	c.upTo = ev.Time
+	if ev.PID == c.self {
+		return // from before it lost its label
+	}
 	c.counts.Events++
 	switch {
 	case ev.Kind == label.Clone && ev.TID == ev.PID:

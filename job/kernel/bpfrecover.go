@@ -148,7 +148,7 @@ func (c *BPF) takeIn(there map[known]listed) (members []*proc) {
 	order := slices.SortedFunc(maps.Keys(there), func(a, b known) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid)) })
 	for _, k := range order {
 		one := there[k]
-		if k.pid == c.self || !c.bench.knows(Label(one.label.In)) {
+		if !c.bench.knows(Label(one.label.In)) {
 			if _, err := c.labels.kept.Set(k.pid, label.Label{}, func() bool { return true }); err != nil && !errors.Is(err, label.ErrGone) {
 				c.Log.Error("cannot take the label of a job that is over off a process", "pid", k.pid, "error", err)
 			}

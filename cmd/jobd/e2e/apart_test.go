@@ -54,7 +54,7 @@ func TestTracedFromAnotherJob(t *testing.T) {
 // by pam_job's word. Where there is no witness, what is born as a child of the login's own parent cannot be told from
 // that one's; everything else stays.
 func TestOwnLoginUIDWithoutWitness(t *testing.T) {
-	h := newHost(t, "--cgroup", "off")
+	h := newHost(t, append(ofConnector, "--cgroup", "off")...)
 	w := h.newWorld(map[string]string{"svc": plainStack + patient})
 	l := w.leave(way{stay: 3, cmd: "ways loginuid 23102"}, "svc", "alice", nil)
 	h.judge(l)
@@ -75,7 +75,7 @@ func TestOwnLoginUIDWithoutWitness(t *testing.T) {
 // Without any witness a sibling of the login's own process is nobody's, and jobd counts that it could not be told. Nothing
 // else gets out.
 func TestWithoutWitness(t *testing.T) {
-	h := newHost(t, "--cgroup", "off")
+	h := newHost(t, append(ofConnector, "--cgroup", "off")...)
 	w := h.newWorld(map[string]string{"svc": plainStack + patient})
 	for _, e := range []struct {
 		way

@@ -89,11 +89,15 @@ func TestModes(t *testing.T) {
 				t.Errorf("with umask %o %s has mode %v, want %v", mask, path, st.Mode(), want)
 			}
 		}
+		ours := []string{"login.sock", "jobd.sock", "open.journal", "jobd.db"}
+		if h.kept() {
+			ours = append(ours, "label.key")
+		}
 		for _, dir := range []string{h.runDir(), h.stateDir()} { // and there is nothing else
 			entries, err := os.ReadDir(dir)
 			must(t, err)
 			for _, e := range entries {
-				if !slices.Contains([]string{"login.sock", "jobd.sock", "open.journal", "jobd.db"}, e.Name()) {
+				if !slices.Contains(ours, e.Name()) {
 					t.Errorf("%s/%s is on no list", dir, e.Name())
 				}
 			}

@@ -14,7 +14,7 @@ import (
 // A jobd whose subscription to the kernel's events is lost notices within seconds, though nobody logs in, and makes good what
 // it missed.
 func TestDeaf(t *testing.T) {
-	h := newHost(t)
+	h := newHost(t, ofConnector...)
 	h.mayLose = true // jobd says that it was deaf
 	h.newWorld(map[string]string{"svc": plainStack})
 	s := h.newSurvivor("out")

@@ -18,7 +18,7 @@ func TestExemptJustBeforeHandover(t *testing.T) {
 	service := exempted(h)
 	h.holder = newHolder(t, h.dir)
 	h.configured(fmt.Sprintf("[exempt]\nprograms = [%q]\n", service))
-	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == 5 })
+	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == h.holds() })
 	w := h.newWorld(map[string]string{"svc": plainStack})
 	for i := range 6 {
 		out := w.labOut(fmt.Sprint("out", i))

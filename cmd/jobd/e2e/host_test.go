@@ -62,11 +62,11 @@ func plainHost(t *testing.T, args ...string) *host {
 	}
 	h.client = control.NewClient(filepath.Join(h.runDir(), "jobd.sock"))
 	t.Cleanup(h.finish)
-	if engine := os.Getenv(engineEnv); engine != "" && !slices.Contains(args, "--engine") {
-		h.args = append(slices.Clone(args), "--engine", engine)
-		if engine == "bpf" && !slices.Contains(args, keepsLabels) {
-			h.args = append(h.args, keepsLabels)
-		}
+	if !slices.Contains(args, "--engine") {
+		h.args = append(slices.Clone(args), "--engine", engine())
+	}
+	if slices.Contains(h.args, "bpf") && !slices.Contains(args, keepsLabels) {
+		h.args = append(h.args, keepsLabels)
 	}
 	if i := slices.Index(h.args, keepsLabels); i >= 0 {
 		h.args = slices.Delete(slices.Clone(h.args), i, i+1)
@@ -76,11 +76,17 @@ func plainHost(t *testing.T, args ...string) *host {
 	return h
 }
 
-// engineEnv names the engine that all tests are to run with, but those that say themselves which.
-const engineEnv = "JOBD_E2E_ENGINE"
+// engine is the one that tests run with which do not say themselves which: JOBD_E2E_ENGINE, else the one that works everywhere.
+func engine() string { return cmp.Or(os.Getenv("JOBD_E2E_ENGINE"), "connector") }
+
+// ofConnector is said to jobd by tests of what only that engine can meet with: events that name another parent, and sockets.
+var ofConnector = []string{"--engine", "connector"}
 
 // keepsLabels among jobd's arguments is a configuration by which the kernel keeps labels, which outlive jobd and not the test.
 const keepsLabels = "labels"
+
+// kept reports whether the kernel keeps who is in which job.
+func (h *host) kept() bool { return slices.Contains(h.args, "bpf") }
 
 // configure gives jobd a configuration file.
 func (h *host) configure(text string) {

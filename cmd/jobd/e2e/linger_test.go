@@ -26,7 +26,7 @@ func TestLingerOverHandover(t *testing.T) {
 	h.configured("kill_grace = \"100ms\"\n[linger]\nkill_after = \"3s\"\n")
 	w := h.newWorld(map[string]string{"svc": plainStack})
 	jid, _ := w.leaves("left", "alice", built.lab+" daemon", 1)
-	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == 5 })
+	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == h.holds() })
 	h.stop(unix.SIGTERM)
 	h.start()
 	h.log.await(t, "went on where the jobd before stopped")

@@ -25,7 +25,7 @@ func TestRunDirectoryWipedWithHeldSockets(t *testing.T) {
 		}
 		l.wait()
 		h.ended(l.jid)
-		until(t, "the sockets are held", func() bool { return len(h.holder.held()) == 5 })
+		until(t, "the sockets are held", func() bool { return len(h.holder.held()) == h.holds() })
 	}
 	h.checkBooks()
 }
