@@ -34,7 +34,7 @@ func (h *host) engine(verb string) (code int, kept string) {
 // Labels outlive jobd until they are unloaded, which a running jobd does not allow, or until jobd is told to keep none. Whom jobd
 // has on file stays a member without them.
 func TestLabelsUnloaded(t *testing.T) {
-	h := newHost(t, "--cgroup", "off", keepsLabels)
+	h := newHost(t, append(ofConnector, "--cgroup", "off", keepsLabels)...)
 	h.newWorld(map[string]string{"svc": plainStack})
 	s := h.newSurvivor("out")
 	s.grow(t)
@@ -67,7 +67,7 @@ func TestLabelsUnloaded(t *testing.T) {
 
 // Labels that a jobd in between has not kept true are forgotten: what was taken out meanwhile stays out.
 func TestLabelsNotKeptTrue(t *testing.T) {
-	h := newHost(t, "--cgroup", "off", keepsLabels)
+	h := newHost(t, append(ofConnector, "--cgroup", "off", keepsLabels)...)
 	h.newWorld(map[string]string{"svc": plainStack})
 	s := h.newSurvivor("out")
 	s.grow(t)
