@@ -140,7 +140,7 @@ func (d *jobd) reclaimAll(s kernel.Survey) {
 
 func (d *jobd) reclaimEach(ids []watch.ID) {
 	for _, id := range ids {
-		if label := d.engine.Claimed(id.PID); label != 0 && d.engine.Alive(id) {
+		if label := d.engine.Claimed(id.PID); label != 0 && d.table.Find(id) != job.JID(label) && d.engine.Alive(id) {
 			d.reclaim(job.JID(label), []watch.ID{id})
 		}
 		d.engine.Relabel(id)

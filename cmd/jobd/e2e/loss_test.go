@@ -35,7 +35,7 @@ func TestOtherListeners(t *testing.T) {
 // is marked.
 func TestEventsLost(t *testing.T) {
 	const noise = 250000 // the buffer holds about 100,000 events
-	h := newHost(t)
+	h := newHost(t, ofConnector...) // the other hears nothing of noise outside of jobs
 	h.mayLose = true
 	w := h.newWorld(map[string]string{"svc": plainStack})
 	s, gone := h.newSurvivor("out"), h.newSurvivor("gone")
@@ -77,8 +77,11 @@ func TestEventsLost(t *testing.T) {
 // A storm of forks larger than the buffers, during which nobody reads: who stays of it is a member, whenever it was forked,
 // and jobd says since when it is not whole until it is.
 func TestStormUnread(t *testing.T) {
-	const forks, noise = 3_000, 50_000 // three times that is more than the buffer holds
+	forks, noise := 3_000, 50_000 // three times that is more than the buffer holds
 	h := newHost(t)
+	if h.kept() {
+		forks, noise = 12_000, 1 // which is not told of noise
+	}
 	h.mayLose = true
 	w := h.newWorld(map[string]string{"svc": plainStack})
 	out, begin := w.labOut("out"), filepath.Join(w.dir, "go")
@@ -110,7 +113,7 @@ func TestStormUnread(t *testing.T) {
 
 // A job goes on by a process of which jobd heard nothing, neither its birth nor the end of all the others.
 func TestLostBirth(t *testing.T) {
-	h := newHost(t)
+	h := newHost(t, ofConnector...)
 	h.mayLose = true
 	w := h.newWorld(map[string]string{"svc": plainStack})
 	s := h.newSurvivor("out")
