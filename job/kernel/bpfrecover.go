@@ -18,6 +18,7 @@ type listed struct {
 	tasks  int32
 	alive  bool // one of its tasks has not begun to exit
 	parent int32
+	gone   label.Used // by its threads that are gone
 }
 
 func processes(tasks []label.Listed) map[known]listed {
@@ -28,7 +29,7 @@ func processes(tasks []label.Listed) map[known]listed {
 		one.tasks++
 		one.alive = one.alive || !t.Exiting
 		if t.TID == t.PID || one.label == (label.Label{}) {
-			one.label, one.parent = t.Label, t.Parent
+			one.label, one.parent, one.gone = t.Label, t.Parent, t.Gone
 		}
 		out[k] = one
 	}
@@ -107,17 +108,23 @@ const settleMost = 20 * time.Second
 type queued struct {
 	born map[known]bool
 	died map[known]Label
+	used map[known]*label.Used // by tasks that are gone
 }
 
 // queue looks what waits. Whoever was there at its first event is in a list that was made before, or exits in the queue.
 func (c *BPF) queue() queued {
-	q := queued{make(map[known]bool), make(map[known]Label)}
+	q := queued{make(map[known]bool), make(map[known]Label), make(map[known]*label.Used)}
 	c.events.Peek(func(ev *label.Event) {
 		switch k := (known{ev.PID, ev.Start}); {
 		case ev.Kind == label.Clone && ev.TID == ev.PID:
 			q.born[k] = true
 		case ev.Kind == label.Exit && ev.Real != 0:
 			q.died[k] = Label(ev.Job)
+		case ev.Kind == label.Free && q.used[k] == nil:
+			used := ev.Used
+			q.used[k] = &used
+		case ev.Kind == label.Free:
+			q.used[k].Add(&ev.Used)
 		}
 	})
 	return q
@@ -132,6 +139,9 @@ func (q queued) before(now map[known]listed) map[known]listed {
 	for k, one := range now {
 		_, dies := q.died[k]
 		if one.label.In != 0 && !q.born[k] && (one.alive || dies) {
+			if used := q.used[k]; used != nil {
+				one.gone.Less(used) // it will be told of
+			}
 			out[k] = one
 		}
 	}
@@ -158,6 +168,10 @@ func (c *BPF) takeIn(there map[known]listed) (members []*proc) {
 		p.label, p.tasks, p.scanned = Label(one.label.In), one.tasks, true
 		if parent := c.lin.of(one.parent); parent != nil {
 			p.parent = parent.id
+		}
+		if one.gone != (label.Used{}) {
+			c.charge(p, &one.gone)
+			p.usage.Threads-- // nobody knows of how many
 		}
 		members = append(members, p)
 	}

@@ -105,13 +105,37 @@ func (l *Left) decode(b []byte) {
 	copy(l.Comm[:], b[24:])
 }
 
-func (u *Used) decode(b []byte) {
-	for i, to := range []*uint64{
+// sumsCount is how many of a Used's figures there are of several tasks together.
+const sumsCount = 14
+
+func (u *Used) fields() [20]*uint64 {
+	return [...]*uint64{
 		&u.CPU, &u.User, &u.System, &u.MinFault, &u.MajFault, &u.VolSwitch, &u.InvSwitch,
 		&u.ReadChars, &u.WriteChars, &u.ReadCalls, &u.WriteCalls, &u.ReadBytes, &u.WriteBytes, &u.Cancelled,
 		&u.RSSIntegral, &u.VMIntegral, &u.CPUDelay, &u.BlkDelay, &u.SwapDelay, &u.ReclaimDelay,
-	} {
-		*to = binary.LittleEndian.Uint64(b[8*i:])
+	}
+}
+
+func (u *Used) decode(b []byte) {
+	to := u.fields()
+	for i := range min(len(b)/8, len(to)) {
+		*to[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+}
+
+// Add takes in what another task has used.
+func (u *Used) Add(v *Used) {
+	from := v.fields()
+	for i, to := range u.fields() {
+		*to += *from[i]
+	}
+}
+
+// Less takes off what another task has used; less than nothing is nothing.
+func (u *Used) Less(v *Used) {
+	from := v.fields()
+	for i, to := range u.fields() {
+		*to -= min(*to, *from[i])
 	}
 }
 

@@ -201,9 +201,13 @@ type Listed struct {
 	PID, TID int32
 	Parent   int32
 	Exiting  bool
+	Gone     Used // what its process's threads have used that are gone: without integrals and delays
 }
 
-const listedSize = 56 + 8 + 4*4
+const (
+	listedTask = 56 + 8 + 4*4
+	listedSize = listedTask + sumsCount*8
+)
 
 // List gives all tasks of the host that have a label.
 func (l *Labels) List() ([]Listed, error) {
@@ -219,11 +223,13 @@ func (l *Labels) List() ([]Listed, error) {
 	out := make([]Listed, 0, len(b)/listedSize)
 	le := binary.LittleEndian
 	for ; len(b) > 0; b = b[listedSize:] {
-		out = append(out, Listed{
+		one := Listed{
 			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[24:])),
 			CPU: le.Uint64(b[56:]), PID: int32(le.Uint32(b[64:])), TID: int32(le.Uint32(b[68:])), Parent: int32(le.Uint32(b[72:])),
 			Exiting: le.Uint32(b[76:]) != 0,
-		})
+		}
+		one.Gone.decode(b[listedTask:listedSize])
+		out = append(out, one)
 	}
 	return out, nil
 }

@@ -46,11 +46,7 @@ struct left {
 // used is a FREE: what a task had used when all of it was charged.
 struct used {
 	struct event event;
-	__u64 cpu, user, system; // ns
-	__u64 minflt, majflt;
-	__u64 nvcsw, nivcsw;
-	__u64 rchar, wchar, syscr, syscw;
-	__u64 read, write, cancelled; // bytes
+	struct sums sums;
 	__u64 rss_integral, vm_integral; // pages * ns
 	__u64 cpu_delay, blkio_delay, swapin_delay, freepages_delay; // ns
 };
@@ -261,20 +257,14 @@ int BPF_PROG(frees, struct task_struct *task)
 	}
 	fill(&e->event, l, task, FREE);
 	e->event.real = l->base + l->left;
-	e->cpu = task->se.sum_exec_runtime;
-	e->user = task->utime;
-	e->system = task->stime;
-	e->minflt = task->min_flt;
-	e->majflt = task->maj_flt;
-	e->nvcsw = task->nvcsw;
-	e->nivcsw = task->nivcsw;
-	e->rchar = task->ioac.rchar;
-	e->wchar = task->ioac.wchar;
-	e->syscr = task->ioac.syscr;
-	e->syscw = task->ioac.syscw;
-	e->read = task->ioac.read_bytes;
-	e->write = task->ioac.write_bytes;
-	e->cancelled = task->ioac.cancelled_write_bytes;
+	e->sums.cpu = task->se.sum_exec_runtime;
+	e->sums.user = task->utime;
+	e->sums.system = task->stime;
+	e->sums.minflt = task->min_flt;
+	e->sums.majflt = task->maj_flt;
+	e->sums.nvcsw = task->nvcsw;
+	e->sums.nivcsw = task->nivcsw;
+	set_io(&e->sums, &task->ioac);
 	e->rss_integral = task->acct_rss_mem1;
 	e->vm_integral = task->acct_vm_mem1;
 	e->cpu_delay = task->sched_info.run_delay;

@@ -102,6 +102,14 @@ int list(struct bpf_iter__task *ctx)
 	one.tid = task->pid;
 	one.parent = task->real_parent->tgid;
 	one.exiting = !!(task->flags & PF_EXITING);
+	one.gone.cpu = task->signal->sum_sched_runtime;
+	one.gone.user = task->signal->utime;
+	one.gone.system = task->signal->stime;
+	one.gone.minflt = task->signal->min_flt;
+	one.gone.majflt = task->signal->maj_flt;
+	one.gone.nvcsw = task->signal->nvcsw;
+	one.gone.nivcsw = task->signal->nivcsw;
+	set_io(&one.gone, &task->signal->ioac);
 	bpf_seq_write(ctx->meta->seq, &one, sizeof(one));
 	return 0;
 }

@@ -54,6 +54,11 @@ struct mm_struct {
 struct signal_struct {
 	atomic_t live;
 	unsigned long maxrss;
+	// of threads that are gone
+	__u64 utime, stime;
+	unsigned long nvcsw, nivcsw, min_flt, maj_flt;
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
 } CORE;
 
 struct task_struct {

@@ -48,6 +48,15 @@ struct {
 	__type(value, struct order);
 } orders SEC(".maps");
 
+// sums are what a task has used, or several.
+struct sums {
+	__u64 cpu, user, system; // ns
+	__u64 minflt, majflt;
+	__u64 nvcsw, nivcsw;
+	__u64 rchar, wchar, syscr, syscw;
+	__u64 read, write, cancelled; // bytes
+};
+
 // listed is a task that has a label.
 struct listed {
 	struct label label;
@@ -56,6 +65,7 @@ struct listed {
 	__s32 tid;
 	__s32 parent; // the process that would get its SIGCHLD
 	__u32 exiting;
+	struct sums gone; // what its process's threads have used that are gone
 };
 
 // total is what a job's tasks have used that are gone, or that have left it.
@@ -89,6 +99,17 @@ static __always_inline void note_ids(struct label *l, const struct cred *c)
 	l->euid = c->euid.val;
 	l->gid = c->gid.val;
 	l->egid = c->egid.val;
+}
+
+static __always_inline void set_io(struct sums *to, const struct task_io_accounting *io)
+{
+	to->rchar = io->rchar;
+	to->wchar = io->wchar;
+	to->syscr = io->syscr;
+	to->syscw = io->syscw;
+	to->read = io->read_bytes;
+	to->write = io->write_bytes;
+	to->cancelled = io->cancelled_write_bytes;
 }
 
 static __always_inline void count(void *map, __u32 slot)
