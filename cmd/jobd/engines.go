@@ -61,6 +61,7 @@ type registrar interface {
 	Detach(id watch.ID, now int64) error
 	Forget(label kernel.Label) error
 	Label(id watch.ID) kernel.Label
+	Carries(id watch.ID) kernel.Label // Label, or what is still to be told
 	Relabel(id watch.ID)
 	Out(id watch.ID) bool
 	Outcasts() []kernel.Outcast

@@ -46,7 +46,7 @@ func (d *jobd) strays(jid job.JID, p job.Placement) []watch.ID {
 func (d *jobd) strayed(pid int32, jid job.JID, own bool) (watch.ID, bool) {
 	id, ok := d.engine.Identify(pid)
 	switch {
-	case !ok || d.engine.Label(id) == kernel.Label(jid):
+	case !ok || d.engine.Carries(id) == kernel.Label(jid):
 		return id, false
 	case own:
 		return id, !d.engine.Out(id)

@@ -60,6 +60,7 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 		if err := c.takeOver(c.heir.state); err != nil {
 			return nil, err
 		}
+		c.leaveSelf()
 	}
 	if c.execs != ExecOff {
 		if c.programs, err = newPrograms(fs, c.execs, &ringEars{c.events}); err != nil {
@@ -73,6 +74,18 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 		return nil, err
 	}
 	return c, nil
+}
+
+// leaveSelf has jobd itself taken out of the job in which it was restarted, and in which the one before still saw it.
+func (c *BPF) leaveSelf() {
+	p := c.lin.of(c.self)
+	if p == nil {
+		return
+	}
+	if c.exempt == nil {
+		c.exempt = &exempt{look: newLooker(c.FS, ExecExe)}
+	}
+	c.exempt.note(Exempted{ID: p.id, Program: c.FS.Exe(c.self)})
 }
 
 // Late says why changes of ids are told late; nil: they are not.

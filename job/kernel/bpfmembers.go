@@ -67,11 +67,11 @@ func (c *BPF) release(p *proc, to label.Label, now int64) error {
 	return nil
 }
 
-// Label gives the job that a living process is in; 0 for none. Of whom nobody has told yet the kernel is asked.
-func (c *BPF) Label(id watch.ID) Label {
+// Carries gives the job that the kernel has a living process in, though nothing has been told of it yet.
+func (c *BPF) Carries(id watch.ID) Label {
 	p := c.lin.of(id.PID)
 	if p == nil || p.id != id || !p.stranger {
-		return c.engine.Label(id)
+		return c.Label(id)
 	}
 	has, err := c.labels.kept.Get(id.PID)
 	if err != nil {

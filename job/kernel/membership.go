@@ -107,6 +107,9 @@ func (c *engine) lives(p *proc) bool {
 	return errors.Is(err, ErrBusy) || err == nil && !st.Dead() && p.began(st.Start)
 }
 
+// Carries is Label: the table is all that there is.
+func (c *Connector) Carries(id watch.ID) Label { return c.Label(id) }
+
 // Forget drops everything that is kept for a label: its job has ended.
 func (c *Connector) Forget(label Label) error {
 	c.lin.unbound(label)
