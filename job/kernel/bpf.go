@@ -228,7 +228,11 @@ func (c *BPF) expire(emit Emit) {
 	}
 	for _, p := range c.waiting {
 		age := c.clock.mono - p.since
-		if age > freeMost || age > zombieMost && !inhabited[p.label] && c.listed(p) {
+		zombie := age > zombieMost && c.listed(p)
+		if age > freeMost || zombie && !inhabited[p.label] {
+			if !zombie { // that it is gone should have been told by now
+				c.counts.RecordsMissed++
+			}
 			c.usage(p).CPU += p.leaving
 			c.used(p, true, emit)
 		}

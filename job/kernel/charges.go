@@ -41,7 +41,7 @@ func (c *BPF) Charge(of Label) (ns int64, ok bool) {
 	if err != nil {
 		c.Log.Error("cannot read what a job has used", "error", err)
 	}
-	return int64(t.CPU), ok
+	return int64(t.CPU + t.Leaving), ok // who left and of whose end nothing was told
 }
 
 // Place is engine.Place, and has the kernel add up what the job uses.

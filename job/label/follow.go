@@ -205,7 +205,7 @@ type Listed struct {
 }
 
 const (
-	listedTask = 56 + 8 + 4*4
+	listedTask = 64 + 8 + 4*4
 	listedSize = listedTask + sumsCount*8
 )
 
@@ -225,8 +225,8 @@ func (l *Labels) List() ([]Listed, error) {
 	for ; len(b) > 0; b = b[listedSize:] {
 		one := Listed{
 			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[24:])),
-			CPU: le.Uint64(b[56:]), PID: int32(le.Uint32(b[64:])), TID: int32(le.Uint32(b[68:])), Parent: int32(le.Uint32(b[72:])),
-			Exiting: le.Uint32(b[76:]) != 0,
+			CPU: le.Uint64(b[64:]), PID: int32(le.Uint32(b[72:])), TID: int32(le.Uint32(b[76:])), Parent: int32(le.Uint32(b[80:])),
+			Exiting: le.Uint32(b[84:]) != 0,
 		}
 		one.Gone.decode(b[listedTask:listedSize])
 		out = append(out, one)

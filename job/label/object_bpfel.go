@@ -24,6 +24,8 @@ type objectLabel struct {
 	Gid   uint32
 	Egid  uint32
 	Left  uint64
+	Told  uint32
+	Execs uint32
 }
 
 type objectOrder struct {

@@ -64,7 +64,7 @@ func TestHandover(t *testing.T) {
 	kill(t, pidsIn(t, out, 1)[0])
 	l.wait()
 	in := h.ended(l.jid)
-	if want := each + 3; in.TotalProcesses != want || in.Estimated || in.EndReason != job.EndExit {
+	if want := each + 3; in.TotalProcesses != want || h.guessed(in) || in.EndReason != job.EndExit {
 		t.Errorf("%d processes, want %d; estimated %v, ended by %q", in.TotalProcesses, want, in.Estimated, in.EndReason)
 	}
 	h.checkSum(t, in)

@@ -155,8 +155,9 @@ int BPF_PROG(executes, struct task_struct *task, int old_pid)
 	struct event *e;
 	__u64 now;
 
-	if (!l)
+	if (!l || l->execs == task->self_exec_id)
 		return 0;
+	l->execs = task->self_exec_id;
 	tell_ids(l, task, task->real_cred, true);
 	e = begin(l, task, EXEC);
 	if (!e)
@@ -196,8 +197,9 @@ int BPF_PROG(exits, struct task_struct *task)
 	struct total *t;
 	struct left *e;
 
-	if (!l)
+	if (!l || l->told & TOLD_EXIT)
 		return 0;
+	l->told |= TOLD_EXIT;
 	tell_ids(l, task, task->real_cred, true);
 	l->left = task->se.sum_exec_runtime - l->base;
 	t = bpf_map_lookup_elem(&totals, &l->in);
@@ -236,8 +238,9 @@ int BPF_PROG(frees, struct task_struct *task)
 	struct total *t;
 	struct used *e;
 
-	if (!l)
+	if (!l || l->told & TOLD_FREE)
 		return 0;
+	l->told |= TOLD_FREE;
 	t = bpf_map_lookup_elem(&totals, &l->in);
 	if (t) {
 		__sync_fetch_and_add(&t->cpu, task->se.sum_exec_runtime - l->base);

@@ -27,13 +27,14 @@ int BPF_PROG(copy, struct task_struct *child, __u64 flags)
 	struct label *from = bpf_task_storage_get(&labels, maker, 0, 0), *to;
 	bool lacks = looks_fail && !from && maker->bpf_storage;
 
-	if (from && some(from)) {
+	if (from && some(from) && !bpf_task_storage_get(&labels, child, 0, 0)) {
 		tell_ids(from, maker, maker->real_cred, true);
 		to = bpf_task_storage_get(&labels, child, from, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		lacks = !to;
 		if (to) {
 			to->base = 0;
 			to->left = 0;
+			to->told = 0;
 			if (child->pid == child->tgid)
 				to->start = child->start_boottime;
 			tell_clone(to, maker, child, flags);
@@ -70,6 +71,8 @@ int set_all(struct bpf_iter__task *ctx)
 	o->live += !(task->flags & PF_EXITING);
 	l->base = task->se.sum_exec_runtime;
 	l->left = 0;
+	l->told = 0;
+	l->execs = task->self_exec_id;
 	o->start = l->start = task->group_leader->start_boottime;
 	note_ids(l, task->real_cred);
 	if (o->label.in) {

@@ -67,6 +67,7 @@ struct task_struct {
 	int exit_code, static_prio;
 	struct task_struct *real_parent, *group_leader;
 	__u64 start_time;
+	__u32 self_exec_id; // 64 bits from Linux 5.7 on, of which these are enough
 	__u64 start_boottime; // before Linux 5.5 real_start_time
 	__u64 utime, stime;
 	unsigned long nvcsw, nivcsw, min_flt, maj_flt;

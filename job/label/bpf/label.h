@@ -11,7 +11,12 @@ struct label {
 	__u64 start; // of its process: CLOCK_BOOTTIME ns, which with the pid is a process's identity
 	__u32 uid, euid, gid, egid; // as last told
 	__u64 left; // CPU that the task had used of this job's when it exited, ns
+	__u32 told; // TOLD_…: while one jobd takes over from another there are two of each program for a moment
+	__u32 execs; // of the task's, as last told
 };
+
+#define TOLD_EXIT 1
+#define TOLD_FREE 2
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
