@@ -54,7 +54,7 @@ func (l *lineage) markedPIDs() []int32 {
 func (l *lineage) creator(child *proc, label Label) *proc {
 	var other *proc
 	for _, p := range l.live.All() {
-		if p == child || p.label != label {
+		if p == child || p.label != label || p.adrift {
 			continue
 		}
 		if p.parent == child.parent {

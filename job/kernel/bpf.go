@@ -20,6 +20,7 @@ type BPF struct {
 	adrift   []watch.ID      // are in a job, and inherit from nobody in it
 	lostBy   lostEvents
 	lost     bool
+	unsure   bool   // what the engine before had not read may have gaps
 	reported uint64 // losses that a Lost event has told of
 	upTo     int64  // the last event's stamp
 	emptied  bool   // the last Drain read everything
@@ -126,7 +127,7 @@ func (c *BPF) Drain(emit Emit) error {
 	if err := c.mendLabels(emit); err != nil {
 		return err
 	}
-	if c.lost && c.emptied {
+	if (c.lost || c.unsure) && c.emptied {
 		c.compare(emit)
 	}
 	c.expire(emit)
@@ -181,7 +182,7 @@ func (c *BPF) Behind(moment int64) bool { return !c.emptied && c.upTo < moment }
 
 // Loss gives ErrLoss while a loss is not made good.
 func (c *BPF) Loss() error {
-	if c.lost {
+	if c.lost || c.unsure {
 		return ErrLoss
 	}
 	return nil

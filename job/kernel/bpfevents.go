@@ -20,7 +20,7 @@ func (c *BPF) take(ev *label.Event, emit Emit) {
 		c.thread(ev, emit)
 	case ev.Kind == label.Exec:
 		if p := c.of(ev); p != nil {
-			c.exec(ev.PID, ev.Other, ev.Time, emit)
+			c.exec(ev.PID, ev.TID, ev.Time, emit)
 		}
 	case ev.Kind == label.UID:
 		c.ids(watch.UID, ev, emit)
@@ -43,21 +43,26 @@ func (c *BPF) of(ev *label.Event) *proc {
 
 // born: a new process, in the job of whoever made it.
 func (c *BPF) born(ev *label.Event, emit Emit) {
-	if c.of(ev) != nil {
+	old := c.lin.of(ev.PID)
+	if old.outlives(ev) {
 		return
 	}
-	if old := c.lin.of(ev.PID); old != nil && !old.stranger {
+	if !c.bench.knows(Label(ev.Job)) { // it is over: whoever made it was its last member, and has left since
+		c.takeOff(known{ev.PID, ev.Start})
+		return
+	}
+	if old != nil && !old.stranger {
 		c.vanish(old, emit) // the end of who had the pid was lost
 	}
 	maker := c.lin.of(ev.Other)
 	p := c.lin.add(ev.PID, ev.Start)
-	p.label, p.tasks = Label(ev.Job), 1
-	if maker == nil || maker.label != p.label {
+	p.label = Label(ev.Job)
+	if !maker.passesOn(p.label) {
 		maker = c.lin.creator(p, p.label) // it has left since: the child has not
 	}
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: ev.Time, Value: int64(ev.Value), Valid: true}
 	if maker == nil {
-		c.adrift = append(c.adrift, p.id)
+		c.setAdrift(p)
 	} else {
 		p.parent, e.Parent = maker.id, maker.id
 		if maker.suspect {
@@ -70,13 +75,34 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 	}
 }
 
+// outlives reports whether the table is ahead of the birth of whoever has a pid: that one is known, was taken out of the job since, or is
+// gone, and the pid another's.
+func (p *proc) outlives(born *label.Event) bool {
+	switch {
+	case p == nil:
+		return false
+	case p.stranger:
+		return p.isExactly(uint64(born.Start/nsPerTick)) && born.Time < p.since
+	}
+	return p.start >= born.Start
+}
+
+// passesOn reports whether what a process makes inherits a job from it, as far as those know who were told of it.
+func (p *proc) passesOn(in Label) bool { return p != nil && p.label == in && !p.adrift }
+
+// setAdrift has SettleLate give a member that inherits from nobody. What it makes inherits from nobody either until it was put where it is.
+func (c *BPF) setAdrift(p *proc) {
+	p.adrift = true
+	c.adrift = append(c.adrift, p.id)
+}
+
 // thread: a process has one more.
 func (c *BPF) thread(ev *label.Event, emit Emit) {
 	p := c.of(ev)
 	if p == nil {
 		return
 	}
-	p.tasks++
+	p.joins(ev.TID)
 	e := c.event(watch.Clone, p, ev.TID, ev.Time)
 	e.Thread, e.Parent, e.Value, e.Valid = true, p.parent, int64(ev.Value), true
 	c.emit(e, emit)
@@ -126,8 +152,8 @@ func (c *BPF) freed(ev *label.Event, emit Emit) {
 		return
 	}
 	c.charge(p, &ev.Used)
-	p.leaving -= int64(ev.Real)
-	if p.tasks--; gone && p.tasks <= 0 {
+	p.leaving = max(p.leaving-int64(ev.Real), 0) // of its exit nobody may have told
+	if last := p.loses(ev.TID); gone && last {
 		c.used(p, false, emit)
 	}
 }

@@ -16,7 +16,13 @@ type bpfHandover struct {
 
 // HandOver writes down all that the engine knows. Everything has to have been drained, and nothing may be drained afterwards.
 func (c *BPF) HandOver() ([]byte, error) {
-	h := bpfHandover{Position: c.events.Position(), Lost: c.lostBy, Gen: c.lin.gen}
+	h := c.state()
+	h.Position = c.events.Position()
+	return json.Marshal(h)
+}
+
+func (c *BPF) state() *bpfHandover {
+	h := &bpfHandover{Lost: c.lostBy, Gen: c.lin.gen}
 	for p := range c.lin.all() {
 		if !p.stranger {
 			h.Live = append(h.Live, p.handOver())
@@ -25,7 +31,7 @@ func (c *BPF) HandOver() ([]byte, error) {
 	for _, p := range c.waiting {
 		h.Waiting = append(h.Waiting, p.handOver())
 	}
-	return json.Marshal(h)
+	return h
 }
 
 // takeOver goes on where another engine stopped, or fails and leaves this one as it was.
@@ -36,6 +42,15 @@ func (c *BPF) takeOver(state []byte) error {
 	}
 	if !c.events.Found() || h.Position != c.events.Position() {
 		return fmt.Errorf("%w: others have read since what the kernel told", ErrHandover)
+	}
+	return c.fill(&h)
+}
+
+// fill makes the table of what was handed over, and checks what the engine relies on.
+func (c *BPF) fill(h *bpfHandover) error {
+	// No process is there twice, among those that have exited neither.
+	if _, err := (&handover{Gen: h.Gen, Live: h.Live, Ghosts: h.Waiting}).lineage(); err != nil {
+		return err
 	}
 	lin, err := (&handover{Gen: h.Gen, Live: h.Live}).lineage()
 	if err != nil {
@@ -50,6 +65,11 @@ func (c *BPF) takeOver(state []byte) error {
 		return fmt.Errorf("%w: a process is there twice", ErrHandover)
 	}
 	c.lin, c.waiting, c.lostBy = lin, waiting, h.Lost
+	for p := range lin.all() {
+		if p.adrift {
+			c.adrift = append(c.adrift, p.id)
+		}
+	}
 	return nil
 }
 

@@ -21,14 +21,14 @@ func (c *BPF) Attach(id watch.ID, to Label, now int64) error {
 	if err != nil {
 		return err
 	}
+	several := 0
 	if p.stranger {
-		c.lin.follow(p)
-		p.start, p.tasks = m.Start, int32(m.Tasks)
-	} else {
-		p.tasks += int32(m.Tasks)
+		several = 1
 	}
-	p.setLabel(to, now)
-	p.out = false
+	c.lin.enter(p, to, m.Start, now)
+	if m.Tasks > several {
+		c.findTasks(p)
+	}
 	return nil
 }
 
@@ -36,7 +36,7 @@ func (c *BPF) Attach(id watch.ID, to Label, now int64) error {
 func (c *BPF) set(p *proc, to label.Label) (m label.Marked, err error) {
 	m, err = c.labels.kept.Set(p.id.PID, to, func() bool {
 		st, err := c.FS.Stat(p.id.PID)
-		return errors.Is(err, ErrBusy) || err == nil && !st.Dead() && p.began(st.Start)
+		return errors.Is(err, ErrBusy) || err == nil && !st.Dead() && p.isExactly(st.Start)
 	})
 	if errors.Is(err, label.ErrGone) {
 		err = ErrGone
@@ -61,9 +61,8 @@ func (c *BPF) release(p *proc, to label.Label, now int64) error {
 	if _, err := c.set(p, to); err != nil {
 		return err
 	}
-	p.setLabel(0, now)
+	c.lin.abandon(p, now)
 	p.out = to.Out != 0
-	c.lin.abandon(p)
 	return nil
 }
 
@@ -105,10 +104,16 @@ func (c *BPF) SettleLate() []watch.ID {
 	return out
 }
 
-// Claimed gives the job that the kernel has a process in; 0: none. Drain before.
+// Claimed gives the open job that the kernel has a process in; 0: none. Drain before.
 func (c *BPF) Claimed(pid int32) Label {
-	if p := c.lin.of(pid); p != nil && !p.stranger && pid != c.self {
+	if pid == c.self {
+		return 0
+	}
+	if p := c.lin.of(pid); p != nil && !p.stranger {
 		return p.label
+	}
+	if has, err := c.labels.kept.Get(pid); err == nil && c.bench.knows(Label(has.In)) {
+		return Label(has.In)
 	}
 	return 0
 }
@@ -171,8 +176,20 @@ func (c *BPF) Differs(pid int32) string {
 	return fmt.Sprintf("process %d is in job %d, and the kernel has it in %d", pid, uint32(says), uint32(has.In))
 }
 
+// enter makes a process that began at a moment, as the kernel has it, a member.
+func (l *lineage) enter(p *proc, in Label, start, now int64) {
+	if p.stranger {
+		l.follow(p)
+		p.start = start
+	}
+	p.setLabel(in, now)
+	p.out, p.adrift = false, false
+}
+
 // abandon makes a process one that nobody tells of.
-func (l *lineage) abandon(p *proc) {
+func (l *lineage) abandon(p *proc, now int64) {
+	p.setLabel(0, now)
+	p.tids, p.usage, p.leaving, p.adrift = nil, nil, 0, false // what it uses from here on nobody tells
 	if !p.stranger {
 		p.stranger, p.scanned, p.start = true, true, p.start/nsPerTick*nsPerTick // as /proc has it
 		l.strangers++

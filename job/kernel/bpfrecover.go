@@ -15,7 +15,7 @@ import (
 // listed is a process as the kernel lists those that have a label.
 type listed struct {
 	label  label.Label
-	tasks  int32
+	tids   []int32
 	alive  bool // one of its tasks has not begun to exit
 	parent int32
 	gone   label.Used // by its threads that are gone
@@ -26,7 +26,7 @@ func processes(tasks []label.Listed) map[known]listed {
 	for _, t := range tasks {
 		k := known{t.PID, t.Start}
 		one := out[k]
-		one.tasks++
+		one.tids = append(one.tids, t.TID)
 		one.alive = one.alive || !t.Exiting
 		if t.TID == t.PID || one.label == (label.Label{}) {
 			one.label, one.parent, one.gone = t.Label, t.Parent, t.Gone
@@ -73,6 +73,7 @@ func (c *BPF) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		}
 	}
 	c.findExempt()
+	c.unsure = c.lostBy != lostEvents{}
 	return found, nil
 }
 
@@ -104,68 +105,18 @@ func (c *BPF) settleAll(open []job.Saved) error {
 // settleMost is how long a first start may take to label all members.
 const settleMost = 20 * time.Second
 
-// queued is what waits to be read, as far as it says who was there before.
-type queued struct {
-	born map[known]bool
-	died map[known]Label
-	used map[known]*label.Used // by tasks that are gone
-}
-
-// queue looks what waits. Whoever was there at its first event is in a list that was made before, or exits in the queue.
-func (c *BPF) queue() queued {
-	q := queued{make(map[known]bool), make(map[known]Label), make(map[known]*label.Used)}
-	c.events.Peek(func(ev *label.Event) {
-		switch k := (known{ev.PID, ev.Start}); {
-		case ev.Kind == label.Clone && ev.TID == ev.PID:
-			q.born[k] = true
-		case ev.Kind == label.Exit && ev.Real != 0:
-			q.died[k] = Label(ev.Job)
-		case ev.Kind == label.Free && q.used[k] == nil:
-			used := ev.Used
-			q.used[k] = &used
-		case ev.Kind == label.Free:
-			q.used[k].Add(&ev.Used)
-		}
-	})
-	return q
-}
-
-// forgetQueue drops what waits: it is about a time in which nothing was sure.
-func (c *BPF) forgetQueue() { c.events.Each(func(*label.Event) bool { return true }) }
-
-// before gives who was in a job when the first event of the queue came, of those that are listed by now.
-func (q queued) before(now map[known]listed) map[known]listed {
-	out := make(map[known]listed)
-	for k, one := range now {
-		_, dies := q.died[k]
-		if one.label.In != 0 && !q.born[k] && (one.alive || dies) {
-			if used := q.used[k]; used != nil {
-				one.gone.Less(used) // it will be told of
-			}
-			out[k] = one
-		}
-	}
-	for k, in := range q.died {
-		if _, there := now[k]; !there && !q.born[k] {
-			out[k] = listed{label: label.Label{In: uint64(in)}, tasks: 1}
-		}
-	}
-	return out
-}
-
 // takeIn puts processes on the books, the oldest first. Those of jobs that nobody knows any more lose their label.
 func (c *BPF) takeIn(there map[known]listed) (members []*proc) {
 	order := slices.SortedFunc(maps.Keys(there), func(a, b known) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid)) })
 	for _, k := range order {
 		one := there[k]
 		if !c.bench.knows(Label(one.label.In)) {
-			if _, err := c.labels.kept.Set(k.pid, label.Label{}, func() bool { return true }); err != nil && !errors.Is(err, label.ErrGone) {
-				c.Log.Error("cannot take the label of a job that is over off a process", "pid", k.pid, "error", err)
-			}
+			c.takeOff(k)
 			continue
 		}
 		p := c.lin.add(k.pid, k.start)
-		p.label, p.tasks, p.scanned = Label(one.label.In), one.tasks, true
+		p.label, p.scanned = Label(one.label.In), true
+		p.consistsOf(one.tids)
 		if parent := c.lin.of(one.parent); parent != nil {
 			p.parent = parent.id
 		}
@@ -176,6 +127,13 @@ func (c *BPF) takeIn(there map[known]listed) (members []*proc) {
 		members = append(members, p)
 	}
 	return members
+}
+
+// takeOff takes the label of a job that is over off a process.
+func (c *BPF) takeOff(k known) {
+	if _, err := c.set(&proc{id: watch.ID{PID: k.pid}, start: k.start}, label.Label{}); err != nil && !errors.Is(err, ErrGone) {
+		c.Log.Error("cannot take the label of a job that is over off a process", "error", err)
+	}
 }
 
 // knows reports whether a label is of an open job.
@@ -189,94 +147,63 @@ func (b *bench) knows(l Label) bool {
 // compare makes the table true again after a loss: it takes over what the kernel has. What is gone from there is freed, what is new there
 // inherits from whoever is in its job.
 func (c *BPF) compare(emit Emit) {
-	c.lost = false
-	c.counts.Resyncs++
-	e := watch.Event{Kind: watch.Lost, Mono: c.clock.mono, Value: int64(c.counts.Lost - c.reported), Valid: true, Inferred: true}
-	c.reported = c.counts.Lost
-	c.emit(&e, emit)
+	if c.lost {
+		c.lost, c.unsure = false, true
+		c.counts.Resyncs++
+		e := watch.Event{Kind: watch.Lost, Mono: c.clock.mono, Value: int64(c.counts.Lost - c.reported), Valid: true, Inferred: true}
+		c.reported = c.counts.Lost
+		c.emit(&e, emit)
+	}
 	tasks, err := c.labels.kept.List()
-	if err != nil {
-		c.lost = true // try again with the next burst
+	if err != nil { // try again with the next burst
 		c.Log.Error("cannot make good a loss of events", "error", err)
 		return
 	}
-	there := processes(tasks)
+	c.unsure = false
+	c.correct(c.queue().before(processes(tasks)), emit)
+	c.findExempt()
+}
+
+// correct makes the table what there was at the first event that is still to be read.
+func (c *BPF) correct(there map[known]listed, emit Emit) {
 	var gone []*proc
 	for p := range c.lin.all() {
-		if one := there[known{p.id.PID, p.start}]; !p.stranger && !one.alive {
+		if p.stranger {
+			continue
+		}
+		k := known{p.id.PID, p.start}
+		if one, is := there[k]; is {
+			p.consistsOf(one.tids)
+			delete(there, k)
+		} else {
 			gone = append(gone, p)
 		}
 	}
-	for k, one := range there {
-		if old := c.lin.of(k.pid); one.label.In == 0 || !one.alive || old != nil && !old.stranger && old.start == k.start {
-			continue
-		}
-		for _, p := range c.takeIn(map[known]listed{k: one}) {
-			c.welcome(p, emit)
-		}
+	fresh := c.takeIn(there)
+	for _, p := range fresh {
+		p.adrift = true // until it has been told of
+	}
+	for _, p := range fresh {
+		c.welcome(p, emit)
 	}
 	for _, p := range gone { // last: a job whose other members have gone is not over
 		c.vanish(p, emit)
 	}
-	c.findExempt()
 }
 
 // welcome tells of a member that nobody told of.
 func (c *BPF) welcome(p *proc, emit Emit) {
 	maker := c.lin.of(p.parent.PID)
-	if maker == nil || maker.id != p.parent || maker.label != p.label {
+	if !maker.passesOn(p.label) || maker.id != p.parent {
 		maker = c.lin.creator(p, p.label)
 	}
 	if maker == nil {
-		c.adrift = append(c.adrift, p.id)
+		c.setAdrift(p)
 		return
 	}
+	p.adrift = false
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: c.clock.mono, Parent: maker.id, Inferred: true}
 	if err := emit(&e); err != nil {
 		c.refuse(p, err)
 	}
-}
-
-// mendLabels finds the children that the kernel had no memory to label: their parents are in a job and they in none.
-func (c *BPF) mendLabels(emit Emit) error {
-	missed, err := c.labels.kept.Missed()
-	if err != nil || missed == 0 || !c.emptied || time.Since(c.mended) < mendEvery {
-		return err
-	}
-	c.mended = time.Now()
-	for more := true; more; {
-		more = false
-		for _, id := range c.everybody() {
-			if p := c.lin.of(id.PID); p != nil && p.stranger && c.foundling(p) {
-				more = true
-				c.welcome(p, emit)
-			}
-		}
-	}
-	for p := range c.lin.all() { // their threads
-		if !p.stranger {
-			if m, err := c.set(p, p.kernelLabel()); err == nil {
-				p.tasks += int32(m.Tasks)
-			}
-		}
-	}
-	c.counts.Unlabelled += missed
-	return c.labels.kept.Mended(missed)
-}
-
-// foundling takes in a child without a label, of a parent that has one.
-func (c *BPF) foundling(p *proc) bool {
-	st, err := c.FS.Stat(p.id.PID)
-	if err != nil || st.Dead() || p.id.PID == c.self {
-		return false
-	}
-	parent := c.lin.of(st.PPID)
-	if parent == nil || parent.stranger || p.start < c.clock.bootTime(parent.since) {
-		return false
-	}
-	if has, err := c.labels.kept.Get(p.id.PID); err != nil || has != (label.Label{}) {
-		return false
-	}
-	p.parent = parent.id
-	return c.Attach(p.id, parent.label, c.clock.mono) == nil
 }

@@ -65,8 +65,8 @@ type handedProc struct {
 	Roots       bool
 	Doubtful    bool
 	Wrote       int64
-	Tasks       int32 `json:",omitempty"`
 	Leaving     int64 `json:",omitempty"`
+	Adrift      bool  `json:",omitempty"`
 }
 
 // handedMark is one process in the bounds of a label; it may have gone.
@@ -125,7 +125,7 @@ func (p *proc) handOver() handedProc {
 	return handedProc{
 		ID: p.id, Parent: p.parent, Start: p.start, Label: p.label, Prev: p.prev, Since: p.since, TIDs: p.tids,
 		Usage: p.usage, ExecAt: p.execAt, Missed: p.missed, Scanned: p.scanned, Undecided: p.undecided, Out: p.out,
-		Against: p.against, Claim: p.claim, Suspect: p.suspect, Kids: p.kids, Counted: p.counted, Roots: p.roots, Doubtful: p.doubtful, Wrote: p.wrote, Tasks: p.tasks, Leaving: p.leaving,
+		Against: p.against, Claim: p.claim, Suspect: p.suspect, Kids: p.kids, Counted: p.counted, Roots: p.roots, Doubtful: p.doubtful, Wrote: p.wrote, Leaving: p.leaving, Adrift: p.adrift,
 	}
 }
 
@@ -219,6 +219,6 @@ func (h *handedProc) takeOver() *proc {
 	return &proc{
 		id: h.ID, parent: h.Parent, start: h.Start, label: h.Label, prev: h.Prev, since: h.Since, tids: h.TIDs,
 		usage: h.Usage, execAt: h.ExecAt, missed: h.Missed, scanned: h.Scanned, undecided: h.Undecided, out: h.Out,
-		against: h.Against, claim: h.Claim, suspect: h.Suspect, kids: h.Kids, counted: h.Counted, roots: h.Roots, doubtful: h.Doubtful, wrote: h.Wrote, tasks: h.Tasks, leaving: h.Leaving,
+		against: h.Against, claim: h.Claim, suspect: h.Suspect, kids: h.Kids, counted: h.Counted, roots: h.Roots, doubtful: h.Doubtful, wrote: h.Wrote, leaving: h.Leaving, adrift: h.Adrift,
 	}
 }

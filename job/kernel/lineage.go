@@ -36,7 +36,7 @@ type proc struct {
 	since int64 // forks stamped before this are judged by …
 	prev  Label // … the label before
 
-	tids   []int32 // its tasks; nil while there is only the first
+	tids   []int32 // its tasks, of the bpf engine those that may still be charged with something; nil while there is only the first
 	usage  *watch.Usage
 	execAt int64 // stamp of its last exec: exits from before are of tasks that went with it
 	missed bool  // an exit record of one of its threads never came
@@ -59,9 +59,10 @@ type proc struct {
 	// suspect: nobody saw which program it ran, which may have been an exempt one.
 	suspect bool
 	leaving int64 // what those of them had used by then that have exited, ns
-	tasks   int32 // of an engine that the kernel tells: threads that are charged with something, or may yet be
 	// stranger: it is known from /proc only, by an engine that is partial.
 	stranger bool
+	// adrift: it is in a job, and nobody was told so yet, because it inherits from nobody in there.
+	adrift bool
 }
 
 func newLineage() *lineage {
