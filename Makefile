@@ -56,7 +56,7 @@ test-full: deps build lint
 
 bench: deps build
 	.ci/deps bench
-	$(GO) test -count 1 -timeout 30m -v ./cmd/jobd/bench -args -bench-table
+	$(GO) test -count 1 -timeout 60m -v ./cmd/jobd/bench -args -bench-table
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)

@@ -36,6 +36,9 @@ var measures = []string{
 	"psacct, `ac_utime` + `ac_stime`",
 }
 
+// What jobd says, among the measures.
+const byJob, byRecords = 1, 2
+
 // told is what one of them says of one storm. It counted no processes: -1.
 type told struct {
 	cpu   float64 // s
@@ -45,13 +48,18 @@ type told struct {
 // verdicts are what each of the measures says, a storm each.
 type verdicts [][]told
 
-// accuracy compares who accounts for short processes, over the same storms.
+// accountedKinds are the kinds of storms that it is about, all of one size.
+var accountedKinds = []kind{forks, execs}
+
+// accuracy compares who accounts for short processes, over the same storms: with the connector everybody, with bpf jobd.
 func (b *bench) accuracy() error {
-	kinds := []struct{ what, program string }{{"fork, exit", ""}, {"vfork, exec, exit", short}}
-	all := make([]verdicts, len(kinds))
+	all := make(map[engine][]verdicts)
+	for _, e := range engines {
+		all[e] = make([]verdicts, len(accountedKinds))
+	}
 	for range accountedRounds {
-		for i, k := range kinds {
-			v, err := b.account(k.program)
+		for _, e := range engines {
+			err := b.accountAll(e, all[e])
 			if errors.Is(err, errNoAcct) {
 				b.add(row{what: "accuracy", measured: "skipped: " + err.Error()})
 				return nil
@@ -59,25 +67,52 @@ func (b *bench) accuracy() error {
 			if err != nil {
 				return err
 			}
-			all[i] = append(all[i], v)
 		}
 	}
-	head, line := "| CPU time of "+number(accountedProcs)+" processes, by |", "|---|"
-	for i, k := range kinds {
-		head += " " + k.what + " | processes |"
-		line += "---|---|"
-		b.reportAccuracy(k.what, all[i])
-	}
-	out := "\n" + head + "\n" + line + "\n"
-	for m, what := range measures {
-		out += "| " + what + " |"
-		for i := range kinds {
-			out += " " + all[i].cell(m) + " |"
+	for i, k := range accountedKinds {
+		for _, e := range engines {
+			b.reportAccuracy(k.what+", "+string(e), all[e][i])
 		}
-		out += "\n"
 	}
-	b.appendix += out
+	b.appendix += accuracyTable(all)
 	return nil
+}
+
+// accountAll adds a storm of each kind.
+func (b *bench) accountAll(e engine, to []verdicts) error {
+	for i, k := range accountedKinds {
+		v, err := b.account(e, k.program)
+		if err != nil {
+			return err
+		}
+		to[i] = append(to[i], v)
+	}
+	return nil
+}
+
+// accuracyTable has a line for each measure.
+func accuracyTable(all map[engine][]verdicts) string {
+	head, rule := "| CPU time of "+number(accountedProcs)+" processes, by |", "|---|"
+	for _, k := range accountedKinds {
+		head += " " + k.what + " | processes |"
+		rule += "---|---|"
+	}
+	out := "\n" + head + "\n" + rule + "\n"
+	for m, what := range measures {
+		out += accuracyLine(what, all[connector], m)
+		if m == byJob || m == byRecords {
+			out += accuracyLine(what+", bpf", all[bpf], m)
+		}
+	}
+	return out
+}
+
+func accuracyLine(what string, of []verdicts, measure int) string {
+	out := "| " + what + " |"
+	for _, v := range of {
+		out += " " + v.cell(measure) + " |"
+	}
+	return out + "\n"
 }
 
 // of gives what a measure said of the CPU, in % of what was charged.
@@ -118,21 +153,24 @@ func (v verdicts) cell(measure int) string {
 }
 
 func (b *bench) reportAccuracy(what string, v verdicts) {
-	job := v.of(1)
+	job := v.of(byJob)
 	off := max(100-job.at(0), job.at(1)-100)
 	b.add(row{
 		what:     "CPU of the job after " + number(accountedProcs) + " processes: " + what,
 		measured: job.spread("%.2f", " %"), beside: "charged by the scheduler: 100 %", target: "within 1 %", ok: met(off <= 1),
 	})
 	b.add(row{
-		what: "  processes of the job, records", measured: number(v.procs(1)) + ", " + number(v.procs(2)),
-		target: number(accountedProcs), ok: met(v.procs(1) == accountedProcs && v.procs(2) == accountedProcs),
+		what: "  on the process records", measured: v.of(byRecords).spread("%.2f", " %"), beside: "charged by the scheduler: 100 %",
+	})
+	b.add(row{
+		what: "  processes of the job, records", measured: number(v.procs(byJob)) + ", " + number(v.procs(byRecords)),
+		target: number(accountedProcs), ok: met(v.procs(byJob) == accountedProcs && v.procs(byRecords) == accountedProcs),
 	})
 }
 
 // account has one storm measured by all of them at once.
-func (b *bench) account(program string) (v []told, err error) {
-	d, err := b.startDaemon()
+func (b *bench) account(e engine, program string) (v []told, err error) {
+	d, err := b.startDaemon(e)
 	if err != nil {
 		return nil, err
 	}

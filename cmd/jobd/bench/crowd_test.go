@@ -15,6 +15,8 @@ type crowd struct {
 	daemon *daemon
 	proc   *proc
 	jobs   []control.JobRef
+
+	attached samples // how long that took, µs
 }
 
 // gather makes the jobs, and puts one process into each.
@@ -39,9 +41,11 @@ func (c *crowd) gather() error {
 			return err
 		}
 		c.jobs = append(c.jobs, ref)
+		start := time.Now()
 		if _, err := d.client.Attach(b.ctx, control.Request{PID: int32(pid), Job: ref}); err != nil {
 			return err
 		}
+		c.attached = append(c.attached, float64(time.Since(start))/float64(time.Microsecond))
 	}
 	return p.expect("ready")
 }

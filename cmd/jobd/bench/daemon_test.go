@@ -15,9 +15,20 @@ import (
 	"github.com/jobd-project/jobd/job/control"
 )
 
+// engine is how a jobd hears of processes.
+type engine string
+
+const (
+	connector engine = "connector"
+	bpf       engine = "bpf"
+)
+
+var engines = []engine{connector, bpf}
+
 // daemon is a running jobd with directories and a port of its own.
 type daemon struct {
 	b       *bench
+	engine  engine
 	cmd     *exec.Cmd
 	home    string
 	metrics string // address
@@ -32,17 +43,17 @@ func (b *bench) newHome() (string, error) {
 }
 
 // startDaemon starts jobd with nothing in its books and waits until it answers.
-func (b *bench) startDaemon(env ...string) (*daemon, error) {
+func (b *bench) startDaemon(e engine, env ...string) (*daemon, error) {
 	home, err := b.newHome()
 	if err != nil {
 		return nil, err
 	}
-	return b.startIn(home, env...)
+	return b.startIn(home, e, env...)
 }
 
 // startIn starts jobd on the books of home and waits until it answers.
-func (b *bench) startIn(home string, env ...string) (*daemon, error) {
-	d := &daemon{b: b, home: home}
+func (b *bench) startIn(home string, e engine, env ...string) (*daemon, error) {
+	d := &daemon{b: b, engine: e, home: home}
 	log, err := os.Create(d.file("log"))
 	if err != nil {
 		return nil, err
@@ -51,7 +62,8 @@ func (b *bench) startIn(home string, env ...string) (*daemon, error) {
 	if d.metrics, err = freePort(); err != nil {
 		return nil, err
 	}
-	d.cmd = exec.CommandContext(b.ctx, b.file("jobd"), "--run-dir", d.file("run"), "--state-dir", d.file("state"), "--metrics-listen", d.metrics)
+	d.cmd = exec.CommandContext(b.ctx, b.file("jobd"), "--run-dir", d.file("run"), "--state-dir", d.file("state"),
+		"--metrics-listen", d.metrics, "--engine", string(e))
 	d.cmd.Env, d.cmd.Stderr = append(os.Environ(), env...), log
 	if err := b.launch(d.cmd, daemonGroup); err != nil {
 		return nil, err
@@ -82,7 +94,7 @@ func freePort() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// stop ends jobd, and takes away the cgroups that it made and had no time to remove.
+// stop ends jobd, and takes away the cgroups that it made and had no time to remove, and what of it is in the kernel.
 func (d *daemon) stop() error {
 	if d.cmd.ProcessState != nil {
 		return nil
@@ -97,7 +109,18 @@ func (d *daemon) stop() error {
 	for _, place := range leftCgroups(string(log)) {
 		err = errors.Join(err, group(filepath.Join(d.b.mount, place)).remove())
 	}
-	return errors.Join(err, os.RemoveAll(d.home))
+	return errors.Join(err, d.unload(), os.RemoveAll(d.home))
+}
+
+// unload takes out of the kernel what outlives a jobd. A run that was told to end does that too, so it is bound to no context.
+func (d *daemon) unload() error {
+	if d.engine != bpf {
+		return nil
+	}
+	if out, err := exec.Command(d.b.file("jobd"), "engine", "unload", "--run-dir", d.file("run")).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot unload the engine: %w: %s", err, out)
+	}
+	return nil
 }
 
 var (

@@ -3,12 +3,12 @@
 // of the CPU of short processes who finds. `make bench` runs it and prints one table, and one of accuracy below it; nothing
 // in it asserts a time.
 //
-// All of it is in test files, so that nothing is shipped. It needs root, cgroup v2 and a C compiler, takes about seven minutes,
+// All of it is in test files, so that nothing is shipped. It needs root, cgroup v2 and a C compiler, takes about a quarter of an hour,
 // and runs when the test binary is asked for the table:
 //
 //	go test -count 1 -v ./cmd/jobd/bench -args -bench-table [-only NAME] [-rounds 10] [-jobd FILE]
 //
-// The names are process, login, size, books, sustained, accuracy and micro. GNU sa (Debian's package acct) is compared with
+// The names are process, strangers, login, size, books, sustained, accuracy and micro. GNU sa (Debian's package acct) is compared with
 // where it is found.
 //
 // What is compared is measured in one run and in pairs, one right after the other, because a machine's speed drifts

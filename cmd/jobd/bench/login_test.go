@@ -20,7 +20,7 @@ const pause = 300
 
 // login measures what pam_job.so adds to a session.
 func (b *bench) login() (err error) {
-	d, err := b.startDaemon()
+	d, err := b.startDaemon(connector)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ var sections = []struct {
 	run  func(*bench) error
 }{
 	{"process", (*bench).process},
+	{"strangers", (*bench).strangers},
 	{"login", (*bench).login},
 	{"size", (*bench).size},
 	{"books", (*bench).books},

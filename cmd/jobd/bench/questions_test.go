@@ -19,7 +19,7 @@ type asked struct{ wall, cpu samples }
 
 // questions measures what a real jobd answers from the month's books.
 func (b *bench) questions(home string, w *written) (err error) {
-	d, err := b.startIn(home)
+	d, err := b.startIn(home, connector)
 	if err != nil {
 		return err
 	}

@@ -29,13 +29,22 @@ const (
 // quiet is how many events of others still count as nothing happening. With more, what jobd used says little.
 const quiet = 200
 
-// size measures jobd with many jobs and many members.
-func (b *bench) size() (err error) {
+// size measures jobd with many jobs and many members, each engine.
+func (b *bench) size() error {
 	if why := noRoom(); why != "" {
 		b.add(row{what: "many jobs and members", measured: "skipped: " + why})
 		return nil
 	}
-	d, err := b.startDaemon()
+	for _, e := range engines {
+		if err := b.sizeOf(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) sizeOf(e engine) (err error) {
+	d, err := b.startDaemon(e)
 	if err != nil {
 		return err
 	}
@@ -53,6 +62,7 @@ func (b *bench) size() (err error) {
 	if err := c.gather(); err != nil {
 		return err
 	}
+	b.add(row{what: "to put a process into a job, as jobd is asked to, " + string(e), measured: c.attached.spread("%.0f", " µs")})
 	if err := b.reportScrape("scrape with "+number(jobs)+" jobs, a member each", d, empty); err != nil {
 		return err
 	}
@@ -124,7 +134,7 @@ func (b *bench) reportMemory(d *daemon, small memory) error {
 	}
 	mib := func(v float64) string { return fmt.Sprintf("%.1f MiB", v) }
 	b.add(row{
-		fmt.Sprintf("jobd's RSS with %s jobs and %s members", number(jobs), number(members)), mib(m.rss),
+		fmt.Sprintf("jobd's RSS with %s jobs and %s members, %s", number(jobs), number(members), d.engine), mib(m.rss),
 		"with none " + mib(small.rss), fmt.Sprintf("%.2f", m.rss/small.rss), "< 40 MiB", met(m.rss < 40),
 	})
 	b.add(row{what: "  of it its own, not of files", measured: mib(m.anon), beside: "with none " + mib(small.anon)})
@@ -160,7 +170,7 @@ func (b *bench) reportScrape(what string, d *daemon, empty samples) error {
 		return err
 	}
 	b.add(row{
-		what, s.spread("%.2f", " ms") + fmt.Sprintf(", max %.1f", s.at(1)), "with no jobs " + empty.spread("%.2f", " ms"),
+		what + ", " + string(d.engine), s.spread("%.2f", " ms") + fmt.Sprintf(", max %.1f", s.at(1)), "with no jobs " + empty.spread("%.2f", " ms"),
 		fmt.Sprintf("%.1f", s.median()/empty.median()), "< 10 ms", met(s.median() < 10),
 	})
 	return nil
@@ -186,7 +196,7 @@ func (b *bench) reportIdle(d *daemon) error {
 	}
 	others := events(after) - events(before)
 	r := row{
-		what: fmt.Sprintf("CPU in %.0f idle seconds", idle.Seconds()), measured: fmt.Sprintf("%.1f ms", used.total/1e3),
+		what: fmt.Sprintf("CPU in %.0f idle seconds, %s", idle.Seconds(), d.engine), measured: fmt.Sprintf("%.1f ms", used.total/1e3),
 		beside: fmt.Sprintf("%d events of others", others), target: "< 10 ms",
 	}
 	if used.total < 10e3 || others < quiet {

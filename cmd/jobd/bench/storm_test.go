@@ -17,6 +17,25 @@ const (
 	storm    = forkers * children
 )
 
+// kind is a kind of storm.
+type kind struct {
+	what     string // a child does
+	program  string // that it runs, of the run's directory; empty: none
+	children int    // of each forker
+}
+
+// To load a program takes several times as long as a fork.
+var (
+	forks = kind{"fork, exit", "", children}
+	execs = kind{"vfork, exec, exit", short, children / 3}
+)
+
+func (k kind) size() int { return forkers * k.children }
+
+func (k kind) String() string {
+	return fmt.Sprintf("%d × %s (%s)", forkers, number(k.children), k.what)
+}
+
 // How long a reader goes on working after a storm: to the end of a burst, and jobd until the books are committed.
 const (
 	settleReader = 50 * time.Millisecond
@@ -33,12 +52,15 @@ type charge struct {
 }
 
 // alone runs a storm that nobody listens to.
-func (b *bench) alone() (charge, error) {
-	return b.runStorm(plainGroup, 0, func(int) error { return nil })
+func (b *bench) alone(k kind) (charge, error) {
+	return b.runStorm(k, plainGroup, 0, nobody)
 }
 
+// nobody is to be told of a storm.
+func nobody(int) error { return nil }
+
 // beside runs a storm beside the bare reader.
-func (b *bench) beside() (c charge, err error) {
+func (b *bench) beside(k kind) (c charge, err error) {
 	r, err := b.start(daemonGroup, "reader")
 	if err != nil {
 		return c, err
@@ -47,7 +69,7 @@ func (b *bench) beside() (c charge, err error) {
 	if err := r.expect("ready"); err != nil {
 		return c, err
 	}
-	if c, err = b.runStorm(plainGroup, settleReader, func(int) error { return nil }); err != nil {
+	if c, err = b.runStorm(k, plainGroup, settleReader, nobody); err != nil {
 		return c, err
 	}
 	r.in.Close()
@@ -59,7 +81,7 @@ func (b *bench) beside() (c charge, err error) {
 	if _, err := fmt.Sscan(said, &messages, &records, &drops); err != nil {
 		return c, fmt.Errorf("cannot read what the reader said: %q: %w", said, err)
 	}
-	c.foreign = percent(messages/2, storm+forkers) // a fork and an exit each
+	c.foreign = percent(messages/2, float64(k.size()+forkers)) // a fork and an exit each
 	if drops > 0 {
 		err = fmt.Errorf("the reader lost %.0f messages", drops)
 	}
@@ -67,20 +89,35 @@ func (b *bench) beside() (c charge, err error) {
 }
 
 // inJob runs a storm inside a job.
-func (b *bench) inJob(env ...string) (c charge, err error) {
-	d, err := b.startDaemon(env...)
+func (b *bench) inJob(k kind, e engine, env ...string) (c charge, err error) {
+	d, err := b.startDaemon(e, env...)
 	if err != nil {
 		return c, err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	if c, err = b.runStorm(rootGroup, settleJobd, d.enter); err != nil {
+	if c, err = b.runStorm(k, rootGroup, settleJobd, d.enter); err != nil {
 		return c, err
 	}
 	s, err := d.client.Status(b.ctx)
 	c.missed, c.lost = s.RecordsMissed, s.EventsLost
-	if err == nil && c.lost == 0 && s.Balance.Departed < storm {
-		err = fmt.Errorf("jobd saw %d of %d members leave", s.Balance.Departed, storm)
+	if err == nil && c.lost == 0 && s.Balance.Departed < uint64(k.size()) {
+		err = fmt.Errorf("jobd saw %d of %d members leave", s.Balance.Departed, k.size())
 	}
+	return c, err
+}
+
+// outside runs a storm outside every job, beside a jobd that has none.
+func (b *bench) outside(k kind, e engine) (c charge, err error) {
+	d, err := b.startDaemon(e)
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	if c, err = b.runStorm(k, plainGroup, settleJobd, nobody); err != nil {
+		return c, err
+	}
+	s, err := d.client.Status(b.ctx)
+	c.lost = s.EventsLost
 	return c, err
 }
 
@@ -98,8 +135,12 @@ func (d *daemon) enter(pid int) error {
 }
 
 // runStorm runs one storm. prepare is told of its first process before it begins.
-func (b *bench) runStorm(where string, settle time.Duration, prepare func(pid int) error) (c charge, err error) {
-	s, err := b.start(where, "storm", strconv.Itoa(forkers), strconv.Itoa(children))
+func (b *bench) runStorm(k kind, where string, settle time.Duration, prepare func(pid int) error) (c charge, err error) {
+	args := []string{strconv.Itoa(forkers), strconv.Itoa(k.children)}
+	if k.program != "" {
+		args = append(args, b.file(k.program))
+	}
+	s, err := b.start(where, "storm", args...)
 	if err != nil {
 		return c, err
 	}

@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * storm FORKERS COUNT: a storm of short processes. Says "ready", waits for a
- * line, has FORKERS processes fork COUNT children each that exit at once, says
- * "done", and lives until its input ends, so that its cgroup can be read.
+ * storm FORKERS COUNT [PROGRAM]: a storm of short processes. Says "ready", waits
+ * for a line, has FORKERS processes start COUNT children each: by fork, to exit
+ * at once, or with PROGRAM by vfork and exec. It says "done", and lives until its
+ * input ends, so that its cgroup can be read.
  */
 #include "helper.h"
 
 #include <sys/wait.h>
 
-static void forker(long count)
+static pid_t start(const char *program)
 {
-	for (long i = 0; i < count; i++) {
-		pid_t pid = fork();
+	pid_t pid = program == NULL ? fork() : vfork();
 
-		if (pid == 0)
-			_exit(0);
+	if (pid == 0) {
+		if (program != NULL)
+			execl(program, program, (char *)NULL);
+		_exit(program == NULL ? 0 : 127);
+	}
+	return pid;
+}
+
+static void forker(long count, const char *program)
+{
+	for (; count > 0; count--) {
+		int status;
+		pid_t pid = start(program);
+
 		if (pid < 0)
 			fail("fork");
-		if (waitpid(pid, NULL, 0) != pid)
-			fail("waitpid");
+		if (waitpid(pid, &status, 0) != pid || status != 0)
+			fail("child");
 	}
 	_exit(0);
 }
@@ -30,7 +42,7 @@ int main(int argc, char **argv)
 	int status, bad = 0;
 	pid_t self = getpid();
 
-	if (argc != 3)
+	if (argc != 3 && argc != 4)
 		return 2;
 	die_with_parent(getppid());
 	say("ready");
@@ -43,7 +55,7 @@ int main(int argc, char **argv)
 			fail("fork");
 		if (pid == 0) {
 			die_with_parent(self);
-			forker(atol(argv[2]));
+			forker(atol(argv[2]), argv[3]);
 		}
 	}
 	while (wait(&status) > 0)
