@@ -39,6 +39,9 @@ var measures = []string{
 // What jobd says, among the measures.
 const byJob, byRecords = 1, 2
 
+// sources are where the CPU of a job is from that has ended.
+var sources = map[engine]string{connector: job.SourceCgroup, bpf: job.SourceBPF}
+
 // told is what one of them says of one storm. It counted no processes: -1.
 type told struct {
 	cpu   float64 // s
@@ -284,8 +287,8 @@ func (p *proc) number() (int, error) {
 
 // verdict puts together what each says.
 func (a *accounted) verdict(r *proc) ([]told, error) {
-	if a.job.CPU == nil || a.job.CPUSource != job.SourceCgroup {
-		return nil, fmt.Errorf("the job's CPU is from %q, not from its cgroup", a.job.CPUSource)
+	if want := sources[a.d.engine]; a.job.CPU == nil || string(a.job.CPUSource) != want {
+		return nil, fmt.Errorf("the job's CPU is from %q, not from %q", a.job.CPUSource, want)
 	}
 	out := []told{{a.charged, -1}, {float64(*a.job.CPU) / 1e9, a.job.TotalProcesses}, {procs: len(a.records)}}
 	for i := range a.records {

@@ -30,6 +30,8 @@ var sections = []struct {
 	{"strangers", (*bench).strangers},
 	{"login", (*bench).login},
 	{"size", (*bench).size},
+	{"attach", (*bench).attach},
+	{"lists", (*bench).lists},
 	{"books", (*bench).books},
 	{"sustained", (*bench).sustained},
 	{"accuracy", (*bench).accuracy},

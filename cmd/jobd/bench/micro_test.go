@@ -7,10 +7,10 @@ import (
 )
 
 // inside are the packages whose own benchmarks are repeated in the table.
-var inside = []string{"job/watch", "job/pnotify", "job", "job/kernel", "store", "metrics"}
+var inside = []string{"job/watch", "job/pnotify", "job", "job/kernel", "job/label", "store", "metrics"}
 
-// slow benchmarks build large files first: they are run by hand.
-const slow = "^BenchmarkFile$"
+// slow benchmarks build large files first, or run many programs: they are run by hand.
+const slow = "^Benchmark(File|Each)$"
 
 // micro repeats the benchmarks of single packages, so that one table has all figures.
 func (b *bench) micro() error {
