@@ -68,7 +68,7 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 			return nil, err
 		}
 	}
-	if c.readiness, err = newReadiness(c.events.FD()); err != nil {
+	if c.readiness, err = newReadiness(c.events.FD(), ringBurst); err != nil {
 		if c.programs != nil {
 			c.programs.stop()
 		}

@@ -64,7 +64,7 @@ func OpenConnector(fs FS, cgroups *Cgroups, log *slog.Logger, options ...Option)
 		c.closeSockets()
 		return nil, err
 	}
-	if c.readiness, err = newReadiness(c.events.fd); err != nil {
+	if c.readiness, err = newReadiness(c.events.fd, stormBurst); err != nil {
 		c.closeSockets()
 		return nil, err
 	}

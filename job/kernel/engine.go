@@ -97,7 +97,7 @@ func delayAccounting(fs FS) bool {
 // engine can wait no more: then Err says why. In a storm it says nothing without Rest.
 func (c *engine) Ready() <-chan time.Time { return c.readiness.first }
 
-// Rest has to be called by whoever drains, before it waits for Ready. In a storm it lets events gather for up to 10 ms, which
+// Rest has to be called by whoever drains, before it waits for Ready. In a storm it lets events gather for up to 10 ms, or 40, which
 // it does for less CPU than a wait for a channel; Ready is then sure to have something. Otherwise it returns at once.
 func (c *engine) Rest() { c.readiness.rest() }
 
