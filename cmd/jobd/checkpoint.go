@@ -90,15 +90,9 @@ func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
 // inOpenJob reads what the members of a job have used, and does something with it in the loop. A job that has ended by
 // then is passed over: its members are on the books.
 func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
-	var charged *int64 // read first: what is used meanwhile must not pass for what is on no record
-	charges, err := d.engine.Charges()
+	charged, err := d.charged(g) // read first: what is used meanwhile must not pass for what is on no record
 	if err != nil {
 		return err
-	}
-	if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
-		charged = &cpu.Total
-	} else if ns, ok := charges[kernel.Label(g.info.JID)]; ok {
-		charged = &ns
 	}
 	live := make(map[watch.ID]*watch.Usage, len(g.members))
 	for _, id := range g.members {
@@ -115,6 +109,22 @@ func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID
 		}
 		return f(live, charged)
 	})
+}
+
+// charged reads what the scheduler has charged to an open job; nil where nobody knows. The engine goes through all tasks for that, so it
+// is asked only where no cgroup answers.
+func (d *jobd) charged(g glance) (*int64, error) {
+	if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
+		return &cpu.Total, nil
+	}
+	charges, err := d.engine.Charges()
+	if err != nil {
+		return nil, err
+	}
+	if ns, ok := charges[kernel.Label(g.info.JID)]; ok {
+		return &ns, nil
+	}
+	return nil, nil
 }
 
 // soFar reads what a process has used, its CPU as its exit record will have it; nil where it has gone.

@@ -199,7 +199,10 @@ func (m *meter) read(from charger, cgroups *kernel.Cgroups, open []reading) {
 		order[i] = turn{&open[i], open[i].sample}
 	}
 	slices.SortFunc(order, func(a, b turn) int { return a.s.at.Compare(b.s.at) })
-	charges, _ := from.Charges() // where it fails the cgroups tell
+	charges := sync.OnceValue(func() kernel.Charges { // all tasks are gone through for that
+		c, _ := from.Charges() // where it fails the members tell
+		return c
+	})
 	end := time.Now().Add(meterMost)
 	for _, o := range order {
 		d := o.r.Departed // what has departed is known without reading
@@ -213,12 +216,12 @@ func (m *meter) read(from charger, cgroups *kernel.Cgroups, open []reading) {
 }
 
 // readJob reads what the scheduler charged to a job, or to its cgroup; where neither is known, what its living members used.
-func readJob(used *spending, charges kernel.Charges, cgroups *kernel.Cgroups, r *reading) {
+func readJob(used *spending, charges func() kernel.Charges, cgroups *kernel.Cgroups, r *reading) {
 	if cpu, ok := kernel.CgroupCPU(cgroups, r.Placement); ok {
 		used.cpu = max(used.cpu, cpu.Total)
 		return
 	}
-	if ns, ok := charges[kernel.Label(r.JID)]; ok {
+	if ns, ok := charges()[kernel.Label(r.JID)]; ok {
 		used.cpu = max(used.cpu, ns)
 		return
 	}
