@@ -231,6 +231,12 @@ func (r *random) down(w []string) (bool, error) {
 		r.m.killedNow()
 	}
 	r.m.blind = "down"
+	if r.m.kept {
+		r.m.blind = "paused"
+		if w[0] == "crash" {
+			r.m.recounted()
+		}
+	}
 	if code := r.h.stop(sig); code > 0 {
 		return true, fmt.Errorf("jobd ended with %d", code)
 	}
@@ -238,19 +244,22 @@ func (r *random) down(w []string) (bool, error) {
 }
 
 func (r *random) up([]string) (bool, error) {
-	if r.m.blind != "down" {
+	if r.m.blind != "down" && r.m.blind != "paused" {
 		return false, nil
 	}
 	r.h.start()
-	r.m.restarted()
+	if r.m.blind == "down" {
+		r.m.restarted()
+	}
+	r.m.blind = ""
 	return true, r.compare()
 }
 
 // deaf stops jobd and lets more happen than its buffers hold; afterwards things happen that it cannot hear of.
 func (r *random) deaf([]string) (bool, error) {
 	const noise = 250000
-	if r.m.blind != "" || r.m.witness != "cgroup" && r.m.witness != "label" {
-		return false, nil
+	if r.m.blind != "" || r.m.kept || r.m.witness != "cgroup" && r.m.witness != "label" {
+		return false, nil // noise is not told of where membership is kept
 	}
 	if err := r.compare(); err != nil {
 		return true, err

@@ -12,7 +12,8 @@ type reference struct {
 	witness string // what the kernel can testify: "label", "cgroup", "audit" or "none"
 	procs   map[string]*refProc
 	jobs    map[string]*refJob
-	blind   string // "": jobd sees; "down": it is not running; "deaf": it is stopped, and its buffers overflow
+	kept    bool   // the kernel keeps who is in which job, and what happens while jobd is not running
+	blind   string // "": jobd sees; "down": it is not running; "paused": the same, and it will be told; "deaf": it is stopped, and its buffers overflow
 
 	attached, came, departed uint64 // since jobd was started
 }
@@ -181,7 +182,7 @@ func (m *reference) decidable(caller, named *refProc) bool {
 func (m *reference) birth(name string, pid int32, creator, named *refProc) *refProc {
 	p := &refProc{name: name, pid: pid, parent: named, threads: make(map[string]*puppet)}
 	p.out, p.outOf, p.cgroup, p.session = creator.out, creator.outOf, creator.cgroup, creator.session
-	p.unseen, p.born = m.blind != "", time.Now()
+	p.unseen, p.born = !m.sees(), time.Now()
 	p.asked = named == nil || named.meets || named.job != creator.job
 	m.procs[name] = p
 	if creator.job != nil {
@@ -225,13 +226,25 @@ func (m *reference) leave(p *refProc) {
 
 // emptied ends a job that nobody is in any more.
 func (m *reference) emptied(j *refJob, why string) {
-	if j == nil || j.ended != "" || len(j.members) > 0 || j.held || m.blind != "" {
+	if j == nil || j.ended != "" || len(j.members) > 0 || j.held || !m.sees() {
 		return
 	}
 	if j.killed && why == "exit" {
 		why = "killed"
 	}
 	j.ended = why
+}
+
+// sees reports whether jobd hears of what happens now, be it later.
+func (m *reference) sees() bool { return m.blind == "" || m.blind == "paused" }
+
+// recounted: jobd will begin to count anew with those who are members now.
+func (m *reference) recounted() {
+	m.attached, m.came, m.departed = 0, 0, 0
+	for _, j := range m.open() {
+		j.vague = true
+		m.came += uint64(len(j.members))
+	}
 }
 
 // askedMost is how long it takes at most until a witness is asked, on a busy host.
@@ -247,7 +260,7 @@ func (m *reference) death(p *refProc, status int, quick bool) {
 	}
 	quick = quick || p.asked && time.Since(p.born) < askedMost
 	x := refExit{pid: p.pid, status: status, at: time.Now(), sure: !p.unseen && m.blind != "down", quick: quick}
-	if m.blind != "" {
+	if !m.sees() {
 		x.status = -1
 	}
 	j.left = append(j.left, x)

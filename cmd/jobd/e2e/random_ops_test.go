@@ -31,6 +31,9 @@ func newRandom(t *testing.T, witness string, args []string) *random {
 	h.configured("debug = true\n")
 	r := &random{t: t, h: h, s: h.newStage(), exits: hearExits(t), tally: make(map[string]int)}
 	r.m = &reference{witness: witness, procs: make(map[string]*refProc), jobs: make(map[string]*refJob)}
+	if h.kept() {
+		r.m.kept, r.m.witness = true, "label"
+	}
 	first := &refProc{name: "first", pid: r.s.first.pid, threads: map[string]*puppet{"first": r.s.first}}
 	r.m.procs["first"] = first
 	if witness == "audit" && !hasSessions() {
