@@ -232,7 +232,7 @@ func (c *BPF) expire(emit Emit) {
 		zombie := age > zombieMost && c.listed(p)
 		if age > freeMost || zombie && !inhabited[p.label] {
 			if !zombie { // that it is gone should have been told by now
-				c.counts.RecordsMissed++
+				c.counts.RecordsUntold++
 			}
 			c.usage(p).CPU += p.leaving
 			c.used(p, true, emit)

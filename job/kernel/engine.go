@@ -48,6 +48,7 @@ type Counts struct {
 	Refused         uint64 // children killed because a subscriber refused them
 	RecordsLost     uint64 // exit records that the kernel dropped
 	RecordsMissed   uint64 // exits of members without a record
+	RecordsUntold   uint64 // processes whose last use was not told in time: it is estimated
 	RecordsStray    uint64 // records without an exit
 	ExecsUnread     uint64 // execs of members that had run another program, or had gone, before somebody could look
 	Malformed       uint64 // datagrams that could not be read

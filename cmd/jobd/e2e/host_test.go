@@ -91,21 +91,16 @@ func (h *host) kept() bool { return slices.Contains(h.args, "bpf") }
 
 // withheldMost is of how many processes the kernel may not have told the end: some kernels run no program while a thread of pid 1 is
 // interrupted, and there the kernel frees tasks now and then. The bpf engine says so, and estimates.
-func (h *host) withheldMost(st control.StatusAnswer) uint64 {
-	if !h.kept() {
-		return 0
-	}
-	return 3 + st.Events["free"]/50
-}
+func withheldMost(st control.StatusAnswer) uint64 { return 3 + st.Events["free"]/50 }
 
 // guessed reports whether a job is marked as estimated without a reason.
 func (h *host) guessed(in job.Info) bool {
 	h.t.Helper()
-	if !in.Estimated || !h.kept() {
-		return in.Estimated
+	if !in.Estimated {
+		return false
 	}
 	st, err := h.client.Status(h.soon())
-	return err != nil || st.RecordsMissed == 0 || st.RecordsMissed > h.withheldMost(st)
+	return err != nil || st.RecordsUntold == 0 || st.RecordsUntold > withheldMost(st)
 }
 
 // configure gives jobd a configuration file.
@@ -299,7 +294,7 @@ func (h *host) checkBooks() {
 	if h.mayLose {
 		return
 	}
-	if st.EventsLost != 0 || st.DegradedSince != nil || st.Store.Dropped != 0 || st.Store.Errors != 0 || st.RecordsMissed > h.withheldMost(st) {
+	if st.EventsLost != 0 || st.DegradedSince != nil || st.Store.Dropped != 0 || st.Store.Errors != 0 || st.RecordsMissed != 0 || st.RecordsUntold > withheldMost(st) {
 		h.t.Errorf("status: %d events lost, %d records missed, degraded %v (%s), store %+v",
 			st.EventsLost, st.RecordsMissed, st.DegradedSince, st.DegradedWhy, st.Store)
 	}
