@@ -293,8 +293,8 @@ type StatusAnswer struct {
 	Resyncs       uint64            `json:"resyncs"`
 	RecordsMissed uint64            `json:"records_missed"`
 	RecordsUntold uint64            `json:"records_untold"` // processes whose last use the kernel did not tell in time: it is estimated
-	Unlabelled    uint64            `json:"unlabelled"`   // processes that may have been without their label in the kernel for a while
-	ExecsUnread   uint64            `json:"execs_unread"` // programs that had gone before anybody could look
+	Unlabelled    uint64            `json:"unlabelled"`     // processes that may have been without their label in the kernel for a while
+	ExecsUnread   uint64            `json:"execs_unread"`   // programs that had gone before anybody could look
 	DegradedSince *time.Time        `json:"degraded_since"`
 	DegradedWhy   job.Text          `json:"degraded_why"`
 	Balance       job.Balance       `json:"balance"`

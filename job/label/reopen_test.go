@@ -41,7 +41,7 @@ func TestIntegrationToldOnce(t *testing.T) {
 	}
 	for end := time.Now().Add(60 * time.Second); !done; {
 		l.Close()
-		time.Sleep(3*time.Millisecond)
+		time.Sleep(3 * time.Millisecond)
 		l = follow(t, dir)
 		for range 5 {
 			take(l.Events())

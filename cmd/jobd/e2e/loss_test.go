@@ -34,7 +34,7 @@ func TestOtherListeners(t *testing.T) {
 // A jobd that is kept from reading until its buffers overflow says so, and is right again afterwards. What it did not see
 // is marked.
 func TestEventsLost(t *testing.T) {
-	const noise = 250000 // the buffer holds about 100,000 events
+	const noise = 250000            // the buffer holds about 100,000 events
 	h := newHost(t, ofConnector...) // the other hears nothing of noise outside of jobs
 	h.mayLose = true
 	w := h.newWorld(map[string]string{"svc": plainStack})
