@@ -60,11 +60,14 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 	if !maker.passesOn(p.label) {
 		maker = c.lin.creator(p, p.label) // it has left since: the child has not
 	}
+	if parent := c.lin.of(int32(ev.Real)); parent != nil {
+		p.parent = parent.id
+	}
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: ev.Time, Value: int64(ev.Value), Valid: true}
 	if maker == nil {
 		c.setAdrift(p)
 	} else {
-		p.parent, e.Parent = maker.id, maker.id
+		e.Parent = maker.id
 		if maker.suspect {
 			c.lookExempt(p, ev.Time)
 		}

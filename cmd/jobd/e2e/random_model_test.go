@@ -243,6 +243,10 @@ func (m *reference) recounted() {
 	m.attached, m.came, m.departed = 0, 0, 0
 	for _, j := range m.open() {
 		j.vague = true
+		if j.poe != nil && j.poe.job != j {
+			j.poe = nil
+		}
+		j.poeGone = j.poe == nil || j.poeGone
 		m.came += uint64(len(j.members))
 	}
 }
@@ -426,9 +430,13 @@ func (m *reference) healed() {
 
 // killedNow: what jobd had read in its last second or two may not be on disk.
 func (m *reference) killedNow() {
+	unsure := 3 * time.Second
+	if m.kept {
+		unsure += 11 * time.Second // for which a record may wait
+	}
 	for _, j := range m.jobs {
 		for i := range j.left {
-			if time.Since(j.left[i].at) < 3*time.Second {
+			if time.Since(j.left[i].at) < unsure {
 				j.left[i].sure = false
 			}
 		}

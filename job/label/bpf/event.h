@@ -26,7 +26,7 @@ struct event {
 	__u32 kind;
 	__s32 other; // of a CLONE who called clone; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
 	__u64 value; // of a CLONE its flags, of an EXIT the wait status, of a UID or GID the effective id
-	__u64 real; // of a UID or GID the real id; of an EXIT 1 where no other task of the process is left; of a FREE the CPU of its EXIT
+	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXIT 1 where no other task of the process is left; of a FREE the CPU of its EXIT
 };
 
 // left is an EXIT: what is known of a process only while it is there.
@@ -111,6 +111,7 @@ static __always_inline void tell_clone(const struct label *l, struct task_struct
 		return;
 	e->other = maker->tgid;
 	e->value = flags;
+	e->real = child->real_parent->tgid;
 	bpf_ringbuf_submit(e, 0);
 }
 
