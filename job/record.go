@@ -159,7 +159,10 @@ func (p *Process) SetUsage(u *watch.Usage) {
 		p.CPU = &u.CPU
 	}
 	if u.Groups.Has(watch.GroupMemory) {
-		p.MaxRSS, p.MaxVM, p.CoreMem, p.VirtMem = &u.MaxRSS, &u.MaxVM, &u.CoreMem, &u.VirtMem
+		p.MaxRSS, p.CoreMem, p.VirtMem = &u.MaxRSS, &u.CoreMem, &u.VirtMem
+		if u.MaxVM > 0 { // every program has some: 0 is not known
+			p.MaxVM = &u.MaxVM
+		}
 	}
 	if u.Groups.Has(watch.GroupIO) {
 		p.ReadChars, p.WriteChars, p.ReadCalls, p.WriteCalls = &u.ReadChars, &u.WriteChars, &u.ReadCalls, &u.WriteCalls
