@@ -63,14 +63,14 @@ func (c *BPF) foundling(p *proc) (found bool, err error) {
 		return false, notGone(err)
 	}
 	parent := c.lin.of(st.PPID)
-	if parent == nil || parent.stranger || p.start < c.clock.bootTime(parent.since) {
+	if parent == nil || parent.stranger || p.start/nsPerTick < c.clock.bootTime(parent.since)/nsPerTick { // /proc says no more than the tick
 		return false, nil
 	}
 	if has, err := c.labels.kept.Get(p.id.PID); err != nil || has != (label.Label{}) {
 		return false, notGone(err)
 	}
 	p.parent = parent.id
-	err = c.Attach(p.id, parent.label, c.clock.mono)
+	err = c.Attach(p.id, parent.label, parent.since) // what it has forked is a member too
 	return err == nil, notGone(err)
 }
 

@@ -42,8 +42,16 @@ func realEngine(t *testing.T, options ...Option) *Connector {
 	return c
 }
 
-// until drains as events come, until enough says so.
-func until(t *testing.T, c *Connector, emit Emit, enough func() bool) {
+// drained is an engine as whoever drains it sees it.
+type drained interface {
+	Drain(emit Emit) error
+	Rest()
+	Ready() <-chan time.Time
+	Identify(pid int32) (watch.ID, bool)
+}
+
+// until drains as events come, and now and then, until enough says so.
+func until(t *testing.T, c drained, emit Emit, enough func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -56,6 +64,7 @@ func until(t *testing.T, c *Connector, emit Emit, enough func() bool) {
 		c.Rest()
 		select {
 		case <-c.Ready():
+		case <-time.After(20 * time.Millisecond):
 		case <-deadline:
 			t.Fatal("it did not come to pass in 20 s")
 		}
@@ -65,7 +74,7 @@ func until(t *testing.T, c *Connector, emit Emit, enough func() bool) {
 func ignore(*watch.Event) error { return nil }
 
 // shell starts a shell that does nothing before it is told to: label it first.
-func shell(t *testing.T, c *Connector, script string) (id watch.ID, begin func()) {
+func shell(t *testing.T, c drained, script string) (id watch.ID, begin func()) {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", "read go; "+script)
 	in, err := cmd.StdinPipe()

@@ -28,11 +28,11 @@ type programs struct {
 	Frees    *ebpf.Program `ebpf:"frees"`
 }
 
-// How much may wait to be read, bytes: some 25,000 processes' lives; and some 4,000 execs.
-const (
-	eventsSize = 8 << 20
-	execsSize  = 64 << 10
-)
+// Room is how many bytes of events may wait to be read, where nobody says otherwise: some 25,000 processes' lives.
+const Room = 8 << 20
+
+// execsSize is how many bytes of execs may: some 4,000.
+const execsSize = 64 << 10
 
 // openEvents has the kernel tell. A task may be told to exit of which the fork was not: it had its label before.
 func (l *Labels) openEvents(spec *ebpf.CollectionSpec, dir string) (err error) {

@@ -46,16 +46,20 @@ type objects struct {
 // Open takes up the labels that were kept in dir, or begins to keep some there; bpffs is mounted where it is missing. From then on
 // they are kept until Unload, whether somebody has them open or not. key says whose labels are meant, and not 0: those that were begun
 // with another are forgotten, because somebody else may not have kept them true. Events that were told are told no more.
-func Open(dir string, key uint64) (*Labels, error) { return open(dir, key, false) }
+func Open(dir string, key uint64) (*Labels, error) { return open(dir, key, 0) }
 
 // Follow is Open, and has the kernel tell of the tasks that are in a job, from then on until Unload, too.
-func Follow(dir string, key uint64) (*Labels, error) { return open(dir, key, true) }
+func Follow(dir string, key uint64) (*Labels, error) { return FollowIn(dir, key, Room) }
 
-func open(dir string, key uint64, follow bool) (*Labels, error) {
-	l, err := openKept(dir, key, follow)
+// FollowIn is Follow with so much room for events, bytes: a power of two, and at least a page.
+func FollowIn(dir string, key uint64, room uint32) (*Labels, error) { return open(dir, key, room) }
+
+// open is FollowIn, or Open where there is no room.
+func open(dir string, key uint64, room uint32) (*Labels, error) {
+	l, err := openKept(dir, key, room)
 	if errors.Is(err, errOthers) || errors.Is(err, ebpf.ErrMapIncompatible) {
 		if err = Unload(dir); err == nil {
-			l, err = openKept(dir, key, follow)
+			l, err = openKept(dir, key, room)
 		}
 	}
 	if err != nil {
@@ -70,20 +74,21 @@ var errOthers = errors.New("these are somebody else's labels")
 // layout goes up when what the kernel keeps or tells has another form than before, and the same size.
 const layout = 1
 
-func openKept(dir string, key uint64, follow bool) (*Labels, error) {
+func openKept(dir string, key uint64, room uint32) (*Labels, error) {
 	if err := mount(dir); err != nil {
 		return nil, err
 	}
 	l := &Labels{found: Kept(dir)}
-	if err := l.open(dir, key, follow); err != nil {
+	if err := l.open(dir, key, room); err != nil {
 		l.Close()
 		return nil, short(err)
 	}
 	return l, nil
 }
 
-func (l *Labels) open(dir string, key uint64, follow bool) error {
-	spec, err := l.spec(follow)
+func (l *Labels) open(dir string, key uint64, room uint32) error {
+	follow := room > 0
+	spec, err := l.spec(room)
 	if err != nil {
 		return err
 	}
@@ -116,7 +121,7 @@ func (l *Labels) open(dir string, key uint64, follow bool) error {
 }
 
 // spec gives the programs and maps as they are to be loaded.
-func (l *Labels) spec(follow bool) (*ebpf.CollectionSpec, error) {
+func (l *Labels) spec(room uint32) (*ebpf.CollectionSpec, error) {
 	spec, err := loadObject()
 	if err != nil {
 		return nil, err
@@ -124,13 +129,13 @@ func (l *Labels) spec(follow bool) (*ebpf.CollectionSpec, error) {
 	for _, name := range pinned {
 		spec.Maps[name].Pinning = ebpf.PinByName
 	}
-	if follow {
+	if room > 0 {
 		for _, name := range pinnedTold {
 			spec.Maps[name].Pinning = ebpf.PinByName
 		}
-		spec.Maps[objectMapEvents].MaxEntries, spec.Maps[objectMapExecs].MaxEntries = eventsSize, execsSize
+		spec.Maps[objectMapEvents].MaxEntries, spec.Maps[objectMapExecs].MaxEntries = room, execsSize
 	}
-	return spec, errors.Join(spec.Variables[objectVarLooksFail].Set(looksFail()), spec.Variables[objectVarFollows].Set(follow))
+	return spec, errors.Join(spec.Variables[objectVarLooksFail].Set(looksFail()), spec.Variables[objectVarFollows].Set(room > 0))
 }
 
 // load makes the maps that are not there yet, and the programs anew: those may be another version's.
