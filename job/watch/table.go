@@ -40,13 +40,14 @@ type Watcher struct {
 	Name  string // unique in its table
 	Owner string // who registered it, for people to read
 
-	Init                                          Func // for each task that exists at registration
-	Clone, Exec, UID, GID, Exit, Free, Lost, Used Func
+	Init                                                  Func // for each task that exists at registration
+	Clone, Exec, UID, GID, Exit, Free, Lost, Used, Refuse Func
 }
 
 func (w *Watcher) funcs() [kinds]Func {
 	return [kinds]Func{
 		Init: w.Init, Clone: w.Clone, Exec: w.Exec, UID: w.UID, GID: w.GID, Exit: w.Exit, Free: w.Free, Lost: w.Lost, Used: w.Used,
+		Refuse: w.Refuse,
 	}
 }
 

@@ -40,7 +40,7 @@ func TestEveryKindHasItsOwnList(t *testing.T) {
 	var table Table
 	got := make(map[Kind]int)
 	f := func(e *Event) error { got[e.Kind]++; return nil }
-	must(t, table.Register(Watcher{Name: "all", Clone: f, Exec: f, UID: f, GID: f, Exit: f, Free: f, Lost: f, Used: f}))
+	must(t, table.Register(Watcher{Name: "all", Clone: f, Exec: f, UID: f, GID: f, Exit: f, Free: f, Lost: f, Used: f, Refuse: f}))
 	must(t, table.Register(Watcher{Name: "exec", Exec: f}))
 	for _, k := range Kinds() {
 		must(t, table.Dispatch(&Event{Kind: k}))
@@ -60,7 +60,7 @@ func TestEveryKindHasItsOwnList(t *testing.T) {
 }
 
 func TestNamesOfKinds(t *testing.T) {
-	want := []string{"init", "clone", "exec", "uid", "gid", "exit", "free", "lost", "used"}
+	want := []string{"init", "clone", "exec", "uid", "gid", "exit", "free", "lost", "used", "refuse"}
 	var got []string
 	for _, k := range Kinds() {
 		got = append(got, k.String())
