@@ -23,8 +23,7 @@ func (t *Table) clone(e *watch.Event) error {
 		case Keep:
 		case NoSub:
 			t.drop(child)
-		case Refuse:
-			t.drop(child)
+		case Refuse: // and follows it until it is gone
 			refusedBy = child
 		}
 	}

@@ -3,7 +3,8 @@
 //
 // A subscriber registers once and is then subscribed to single processes (or, with an Init callback, to all of them). A
 // child gets its parent's list; then each subscriber's Fork callback says whether it stays on it (Keep), does not
-// (NoSub), or whether the child must not live (Refuse). When the process is gone, each subscriber's Exit is called and the
+// (NoSub), or whether the child must not live (Refuse). One that must not lives until it is killed, and keeps its list until it
+// is gone, so that nothing that it does or forks meanwhile is missed. When the process is gone, each subscriber's Exit is called and the
 // list is dropped. A process that nobody subscribed to costs one look-up.
 //
 // The package is pure and never touches a process: refusing one is carried out by whoever dispatches the events. Like
@@ -33,8 +34,8 @@ var (
 // Answer is what a Fork callback says of the child.
 type Answer uint8
 
-// Keep puts the subscriber on the child's list (PNOTIFY_OK), NoSub leaves it off (PNOTIFY_NOSUB), Refuse fails the
-// fork (PNOTIFY_ERROR).
+// Keep puts the subscriber on the child's list (PNOTIFY_OK), NoSub leaves it off (PNOTIFY_NOSUB). Refuse has whoever dispatches
+// kill the child (PNOTIFY_ERROR failed the fork), on whose list the subscriber is until then, as with Keep.
 const (
 	Keep Answer = iota
 	NoSub

@@ -106,8 +106,11 @@ func TestRefuseGoesToWhoeverDispatches(t *testing.T) {
 	if err := fork(t, w, 5, 6); !errors.Is(err, watch.ErrRefuse) {
 		t.Errorf("got %v, want a refusal", err)
 	}
-	if n.Refused() != 1 || n.Get(id(6), "no") != nil || n.Get(id(6), "yes") == nil {
-		t.Error("the one that refused follows the child, or the other one does not until it is gone")
+	if n.Refused() != 1 || n.Get(id(6), "no") == nil || n.Get(id(6), "yes") == nil {
+		t.Error("not everybody follows the child until it is gone")
+	}
+	if err := fork(t, w, 6, 7); !errors.Is(err, watch.ErrRefuse) {
+		t.Errorf("what the child forked before it was killed: got %v, want a refusal", err)
 	}
 }
 
