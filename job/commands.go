@@ -178,10 +178,13 @@ func (t *Table) Attach(id watch.ID, jid JID, as Entrant) error {
 		}
 		return fmt.Errorf("process %d is in job %d: %w", id.PID, m.job.Seq, ErrOtherJob)
 	}
+	if e.room() < 1 {
+		return e.full()
+	}
 	return t.subscribe(id, e, false, as)
 }
 
-// Adopt is Attach for a process that a witness or a scan found to belong to the job: it was not seen joining.
+// Adopt is Attach for a process that a witness or a scan found to belong to the job: it was not seen joining. No limit keeps it out.
 func (t *Table) Adopt(id watch.ID, jid JID, as Entrant) error {
 	e, err := t.entry(jid)
 	if err != nil {
@@ -196,6 +199,14 @@ func (t *Table) Adopt(id watch.ID, jid JID, as Entrant) error {
 // Move takes a process from its job into another; the old one ends when it is empty then. What it has spent so far stays
 // with the old one.
 func (t *Table) Move(id watch.ID, jid JID, as Entrant) error {
+	if e := t.jobs[jid]; e != nil && e.room() < 1 && t.home(id) != nil && t.home(id) != e {
+		return e.full()
+	}
+	return t.Return(id, jid, as)
+}
+
+// Return is Move for a process that belongs to the job: a witness says so, or it came from there. No limit keeps it out.
+func (t *Table) Return(id watch.ID, jid JID, as Entrant) error {
 	e, err := t.entry(jid)
 	if err != nil {
 		return err

@@ -96,6 +96,8 @@ type Info struct {
 	PeakProcesses  int `json:"peak_processes"`
 	TotalProcesses int `json:"total_processes"`
 
+	MaxProcesses *int `json:"max_processes"` // forks beyond are refused; nil: no limit
+
 	CPU             *int64 `json:"cpu_ns"`
 	CPUSource       Text   `json:"cpu_source"`
 	CPUUser         *int64 `json:"cpu_user_ns"`

@@ -8,10 +8,15 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// fork: a child is born into its parent's job.
+// fork: a child is born into its parent's job. One that is refused is a member as well until it has been killed: it uses what is
+// the job's, and may have forked already.
 func (t *Table) fork(child, parent *pnotify.Subscriber, e *watch.Event) pnotify.Answer {
 	p := parent.Data.(*member)
+	refused := !e.Admitted && p.job.room() < 1
 	t.join(child, p, e.Mono, e.Inferred)
+	if refused {
+		return pnotify.Refuse
+	}
 	return pnotify.Keep
 }
 

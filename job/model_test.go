@@ -18,6 +18,7 @@ type dumb struct {
 	home  map[int32]JID // of the living; 0: in no job
 	jobs  map[JID]bool  // open
 	held  map[JID]bool
+	most  map[JID]int // of those with a limit
 	cpu   map[JID]int64
 	total map[JID]int
 	ended []JID
@@ -79,6 +80,12 @@ func (m *dumb) settle(now time.Time, why Text) {
 	}
 }
 
+// full reports whether nobody may be put into a job any more, or be born there.
+func (m *dumb) full(j JID) bool {
+	most, limited := m.most[j]
+	return limited && len(m.members(j)) >= most
+}
+
 func (m *dumb) alive() []int32 {
 	var out []int32
 	for p := range m.home {
@@ -101,7 +108,7 @@ func TestTableAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
 		m := &dumb{
-			home: map[int32]JID{1: 0}, jobs: map[JID]bool{}, held: map[JID]bool{}, cpu: map[JID]int64{}, total: map[JID]int{},
+			home: map[int32]JID{1: 0}, jobs: map[JID]bool{}, held: map[JID]bool{}, most: map[JID]int{}, cpu: map[JID]int64{}, total: map[JID]int{},
 			emptied: map[JID]endingOf{}, records: map[JID]int{}, over: map[JID]endingOf{},
 		}
 		var why Text // a job that is left now ends
@@ -126,7 +133,16 @@ func TestTableAgainstModel(t *testing.T) {
 				} else {
 					next++
 				}
-				check(rt, w.fork(p, c, rapid.Bool().Draw(rt, "inferred")))
+				if rapid.IntRange(0, 4).Draw(rt, "admitted") == 0 {
+					check(rt, w.admit(p, c))
+				} else {
+					err := w.fork(p, c, rapid.Bool().Draw(rt, "inferred"))
+					if m.full(m.home[p]) {
+						expect(rt, err, watch.ErrRefuse) // and it is a member until somebody kills it
+					} else {
+						check(rt, err)
+					}
+				}
 				m.home[c] = m.home[p]
 				if j := m.home[p]; j != 0 {
 					m.total[j]++
@@ -203,25 +219,52 @@ func TestTableAgainstModel(t *testing.T) {
 				switch {
 				case !m.jobs[j]:
 					expect(rt, err, ErrNoJob)
-				case m.home[p] == 0:
+				case m.home[p] == j:
+					expect(rt, err, nil)
+				case m.home[p] != 0:
+					expect(rt, err, ErrOtherJob)
+				case m.full(j):
+					expect(rt, err, ErrFull)
+				default:
 					expect(rt, err, nil)
 					m.home[p] = j
 					m.total[j]++
-				case m.home[p] == j:
+				}
+			},
+			"limit": func(rt *rapid.T) {
+				j := someJob(rt)
+				var most *int
+				if rapid.Bool().Draw(rt, "some") {
+					n := rapid.IntRange(0, 4).Draw(rt, "most")
+					most = &n
+				}
+				err := w.table.Limit(j, most)
+				switch {
+				case !m.jobs[j]:
+					expect(rt, err, ErrNoJob)
+				case most == nil:
 					expect(rt, err, nil)
+					delete(m.most, j)
 				default:
-					expect(rt, err, ErrOtherJob)
+					expect(rt, err, nil)
+					m.most[j] = *most
 				}
 			},
 			"move": func(rt *rapid.T) {
 				p, j := proc(rt), someJob(rt)
 				why = EndDetached
-				err := w.table.Move(w.id(p), j, Entrant{})
+				move, back := w.table.Move, rapid.Bool().Draw(rt, "back")
+				if back {
+					move = w.table.Return
+				}
+				err := move(w.id(p), j, Entrant{})
 				switch {
 				case !m.jobs[j]:
 					expect(rt, err, ErrNoJob)
 				case m.home[p] == 0:
 					expect(rt, err, ErrNotMember)
+				case !back && m.home[p] != j && m.full(j):
+					expect(rt, err, ErrFull)
 				default:
 					expect(rt, err, nil)
 					if m.home[p] != j {

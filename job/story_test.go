@@ -74,6 +74,13 @@ func (w *world) fork(parent, child int32, inferred bool) error {
 	return w.dispatch(watch.Event{Kind: watch.Clone, Proc: w.id(child), TID: child, Parent: p, Inferred: inferred})
 }
 
+// admit is a fork that the kernel let pass.
+func (w *world) admit(parent, child int32) error {
+	p := w.id(parent)
+	delete(w.procs, child)
+	return w.dispatch(watch.Event{Kind: watch.Clone, Proc: w.id(child), TID: child, Parent: p, Admitted: true})
+}
+
 func (w *world) exit(pid int32, status int64, u *watch.Usage, inferred bool) error {
 	id := w.id(pid)
 	delete(w.procs, pid)
@@ -132,6 +139,15 @@ func (l line) number(k string) int64 {
 
 func (l line) jid() JID { return NewJID(1, uint32(l.number("job"))) }
 
+// most is a limit; nil for none.
+func (l line) most() *int {
+	if !l.has("most") {
+		return nil
+	}
+	n := int(l.number("most"))
+	return &n
+}
+
 func (l line) usage() *watch.Usage {
 	if l.has("norecord") {
 		return nil
@@ -157,6 +173,9 @@ func (w *world) carry(t *testing.T, l line) (err error) {
 	case "open":
 		return w.open(l)
 	case "fork":
+		if l.has("admitted") {
+			return w.admit(l.args[0], l.args[1])
+		}
 		return w.fork(l.args[0], l.args[1], l.has("inferred"))
 	case "exec":
 		return w.dispatch(watch.Event{Kind: watch.Exec, Proc: w.id(l.args[0]), TID: l.args[0]})
@@ -180,6 +199,12 @@ func (w *world) carry(t *testing.T, l line) (err error) {
 		return w.table.Adopt(w.id(l.args[0]), l.jid(), Entrant{})
 	case "move":
 		return w.table.Move(w.id(l.args[0]), l.jid(), Entrant{Before: Spent{CPU: l.number("spent")}})
+	case "return":
+		return w.table.Return(w.id(l.args[0]), l.jid(), Entrant{})
+	case "limit":
+		return w.table.Limit(l.jid(), l.most())
+	case "room":
+		return w.table.Room(l.jid(), int(l.number("for")))
 	case "detach":
 		jid, err := w.table.Detach(w.id(l.args[0]), Known{PID: l.args[0], Start: 1}, Spent{CPU: l.number("spent")})
 		w.table.Save(jid)
@@ -231,6 +256,9 @@ func (w *world) show() error {
 			pids = append(pids, id.PID)
 		}
 		fmt.Fprintf(&b, "job %d %s %s members %v cpu %d", in.Seq, in.User, in.State, pids, *in.CPU)
+		if in.MaxProcesses != nil {
+			fmt.Fprintf(&b, " of %d", *in.MaxProcesses)
+		}
 		if in.ParentJID != nil {
 			fmt.Fprintf(&b, " parent %d login %d", in.ParentJID.Seq(), in.LoginJID.Seq())
 		}

@@ -22,6 +22,7 @@ var (
 	ErrDrained     = errors.New("no new jobs are made now: jobctl resume")
 	ErrNoSequence  = errors.New("no sequence numbers are reserved: the store is behind")
 	ErrOtherHost   = errors.New("the JID belongs to another host id")
+	ErrFull        = errors.New("it is full; jobctl limit gives it more room")
 	ErrNotHeld     = errors.New("the job is not held")
 	ErrNeedProcess = errors.New("a job without a process has to be held")
 )
