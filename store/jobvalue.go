@@ -79,6 +79,7 @@ func restFields(f *fieldCodec, s *job.Saved) {
 	})
 	fieldInt(f, 35, &s.Uptime)
 	fieldList(f, 36, &s.Above, func(f *fieldCodec, j *job.JID) { fieldNum(f, 1, j) })
+	f.maybeInt(37, &s.MaxProcesses)
 }
 
 func knownFields(f *fieldCodec, k *job.Known) {
