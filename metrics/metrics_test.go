@@ -38,7 +38,7 @@ func full() Snapshot {
 		Balance: &job.Balance{Attached: 5, Inherited: 120, Adopted: 2, Departed: 109, Live: 18},
 		Engine: &Engine{
 			Name:   "connector",
-			Events: map[watch.Kind]uint64{watch.Clone: 500, watch.Exec: 300, watch.UID: 7, watch.GID: 7, watch.Exit: 480, watch.Free: 470, watch.Lost: 1, watch.Used: 465, watch.Init: 200},
+			Events: map[watch.Kind]uint64{watch.Clone: 500, watch.Exec: 300, watch.UID: 7, watch.GID: 7, watch.Exit: 480, watch.Free: 470, watch.Lost: 1, watch.Used: 465, watch.Refuse: 4, watch.Init: 200},
 			Lost:   12, Unwitnessed: 1, Resyncs: 1, Refused: 4, DegradedSince: time.Unix(1_750_000_000, 0),
 		},
 		Taskstats: &Taskstats{Seen: 480, Missed: 3, Unmatched: 360},

@@ -105,7 +105,7 @@ func (a *app) verbs() []*cobra.Command {
 		a.listCommand(), a.showCommand(), a.psCommand(), a.treeCommand(), a.idCommand(),
 		a.historyCommand(), a.procsCommand(), a.reportCommand(), a.dbCommand(), a.engineCommand(), a.statusCommand(), a.selfcheckCommand(),
 		a.runCommand(), a.killCommand(), a.waitCommand(), a.tagCommand(),
-		a.createCommand(), a.releaseCommand(), a.attachCommand(), a.detachCommand(), a.moveCommand(), a.adoptCommand(),
+		a.createCommand(), a.releaseCommand(), a.attachCommand(), a.detachCommand(), a.moveCommand(), a.adoptCommand(), a.limitCommand(),
 		a.drainCommand(), a.resumeCommand(),
 	}
 	for _, cmd := range verbs {

@@ -107,7 +107,8 @@ func kinFacts(f *facts, in job.Info) {
 }
 
 func useFacts(f *facts, in job.Info) {
-	f.add("processes", fmt.Sprintf("%d now, %d at most, %d in all", in.Processes, in.PeakProcesses, in.TotalProcesses))
+	f.add("processes", fmt.Sprintf("%d now, %d at most, %d in all", in.Processes, in.PeakProcesses, in.TotalProcesses)+
+		when(in.MaxProcesses != nil, ", no more than "+number(in.MaxProcesses)))
 	f.add("cpu", about(in.CPU, in.Estimated)+when(in.CPUSource != "", " by "+plain(in.CPUSource)))
 	f.add("", fmt.Sprintf("user %s, system %s, unattributed %s", span(in.CPUUser), span(in.CPUSystem), span(in.CPUUnattributed)))
 	f.add("memory", size(in.MaxRSS)+when(in.MaxRSS != nil, " at most in one process")+when(in.PeakMemory != nil, ", "+size(in.PeakMemory)+" in all"))

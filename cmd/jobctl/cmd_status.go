@@ -40,6 +40,7 @@ func (a *app) statusFacts(st control.StatusAnswer) *facts {
 	f.add("engine", withReason(st.Engine, st.EngineWhy))
 	f.add("cgroup", withReason(st.Cgroup, string(st.CgroupWhy)))
 	f.add("labels", labelsText(st))
+	f.add("refusal", withReason(st.Refusal, string(st.RefusalWhy)))
 	f.add("witnesses", plain(strings.Join(st.Witnesses, ", ")))
 	f.add("logins", drainText(st.Drained))
 	f.add("jobs", jobCounts(st.Jobs))

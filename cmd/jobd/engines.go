@@ -18,6 +18,7 @@ type engine interface {
 	placer
 	doubter
 	exempter
+	refuser
 	charger
 	bequeather
 }
@@ -92,6 +93,12 @@ type doubter interface {
 type exempter interface {
 	Exempted() (found []kernel.Exempted, more bool)
 	ForkedSince(id watch.ID, at int64, refused func(pid int32) bool) []watch.ID
+}
+
+// refuser has forks beyond a job's limit refused by the kernel, where that can be. Children that a Clone refuses are killed.
+type refuser interface {
+	Limit(label kernel.Label, most *int) error
+	Refusal() (how string, why error)
 }
 
 // charger says what jobs have used, where the kernel itself adds that up. Charges belongs to no loop.

@@ -80,7 +80,7 @@ func (d *jobd) closeSession(peer control.Peer) error {
 	if !d.table.CloseSession(id) || !nested {
 		return nil
 	}
-	err = d.enter(id, former, d.table.Move)
+	err = d.enter(id, former, d.table.Return)
 	d.table.Save(former)
 	if in, gone := d.table.Job(former); err == nil && gone == nil {
 		d.moved("return", &in, []watch.ID{id}, &peer)
@@ -221,7 +221,7 @@ func asError(err error) error {
 	}{
 		{job.ErrNoJob, control.NoSuchJob},
 		{job.ErrNotMember, control.Conflict}, {job.ErrMember, control.Conflict}, {job.ErrOtherJob, control.Conflict},
-		{job.ErrBusy, control.Conflict}, {job.ErrNotHeld, control.Conflict},
+		{job.ErrBusy, control.Conflict}, {job.ErrFull, control.Conflict}, {job.ErrNotHeld, control.Conflict},
 		{job.ErrDrained, control.Disabled}, {job.ErrNoSequence, control.Unavailable},
 		{job.ErrOtherHost, control.BadRequest}, {job.ErrNeedProcess, control.BadRequest}, {job.ErrJID, control.BadRequest},
 		{kernel.ErrGone, control.NoProcess},

@@ -51,6 +51,9 @@ func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
 			}
 		}
 	}
+	if err := d.room(jid, ids); err != nil {
+		return nil, err
+	}
 	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Attach) })
 	d.table.Save(jid)
 	d.moved("attach", &to, ids, &peer)
@@ -119,6 +122,9 @@ func (d *jobd) move(peer control.Peer, req control.Request) (any, error) {
 		return nil, &control.Error{Code: control.Conflict, Message: "process " + itoa(req.PID) + " is in no job", Hint: "attach it instead: jobctl attach"}
 	}
 	ids = slices.DeleteFunc(ids, func(id watch.ID) bool { return d.table.Find(id) == 0 })
+	if err := d.room(to.JID, ids); err != nil {
+		return nil, err
+	}
 	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, to.JID, d.table.Move) })
 	d.table.Save(to.JID)
 	d.moved("move", &to, ids, &peer)

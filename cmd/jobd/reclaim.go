@@ -60,7 +60,7 @@ func (d *jobd) reclaim(jid job.JID, strays []watch.ID) (n int) {
 		from := d.table.Find(id)
 		put := d.table.Adopt
 		if from != 0 {
-			put = d.table.Move
+			put = d.table.Return
 		}
 		err := d.engine.Attach(id, kernel.Label(jid), monotonic())
 		if err == nil {

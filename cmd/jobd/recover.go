@@ -50,7 +50,7 @@ func (d *jobd) recover(open []job.Saved) error {
 	if err := d.carryOut(nil); err != nil {
 		return err
 	}
-	if err := d.meterAnew(); err != nil {
+	if err := errors.Join(d.limitAgain(), d.meterAnew()); err != nil {
 		return err
 	}
 	if err := d.journal.Compact(d.store.Waiting()); err != nil || !queued {

@@ -60,6 +60,8 @@ func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Reques
 			v, err = d.createFor(peer, req)
 		case control.Release:
 			v, err = d.release(peer, req)
+		case control.LimitTo:
+			v, err = d.limit(peer, req)
 		case control.Attach:
 			v, err = d.attach(peer, req)
 		case control.Detach:

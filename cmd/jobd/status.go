@@ -58,6 +58,7 @@ func (d *jobd) status(ctx context.Context) (any, error) {
 
 func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	s.Engine = d.engine.Name()
+	s.Refusal, s.RefusalWhy = d.statusOfRefusal()
 	for _, in := range d.table.Jobs() {
 		s.Jobs[in.State]++
 		s.Members += in.Processes

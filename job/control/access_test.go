@@ -19,7 +19,7 @@ var accessTable = map[Verb]string{
 	List: "all", Show: "all", PS: "all", ID: "all", Status: "all", Selfcheck: "root", History: "all", Procs: "all",
 	Report: "all", Moments: "all", DB: "root",
 	Kill: "owner", Wait: "owner", Tag: "owner",
-	Create: "root", Release: "root", Attach: "root", Move: "root", Detach: "root", Adopt: "root", Drain: "root", Resume: "root",
+	Create: "root", Release: "root", Attach: "root", Move: "root", LimitTo: "root", Detach: "root", Adopt: "root", Drain: "root", Resume: "root",
 }
 
 const ownerUID, otherUID, adminGID = 65534, 65533, 4242

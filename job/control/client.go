@@ -99,6 +99,11 @@ func (c *Client) Tag(ctx context.Context, ref JobRef, tags map[string]string) (j
 	return ask[job.Info](ctx, c, Tag, Request{Job: ref, Tags: tags})
 }
 
+// Limit says how many processes a job may have: forks beyond are refused. nil: there is no limit any more.
+func (c *Client) Limit(ctx context.Context, ref JobRef, most *int) (job.Info, error) {
+	return ask[job.Info](ctx, c, LimitTo, Request{Job: ref, MaxProcesses: most})
+}
+
 // Drain stops the making of jobs.
 func (c *Client) Drain(ctx context.Context) error {
 	_, err := ask[struct{}](ctx, c, Drain, Request{})

@@ -265,6 +265,10 @@ func checkVerb(req Request) error {
 		if len(req.Tags) == 0 {
 			return Errorf(BadRequest, "no tags are given")
 		}
+	case LimitTo:
+		if req.MaxProcesses != nil && *req.MaxProcesses < 0 {
+			return Errorf(BadRequest, "a limit below 0 means nothing: 0 refuses every fork, null is none")
+		}
 	case Procs:
 		if req.Sort == "processes" {
 			return Errorf(BadRequest, "records can't be sorted by processes: each is of one")

@@ -97,6 +97,8 @@ func goldenCases() []goldenCase {
 	}
 	gap := job.Moment{Time: start.Add(time.Minute), Kind: job.MomentGap, Since: &start, Text: "jobd was down", Events: ref(uint64(3))}
 	change := ChangeAnswer{JID: jid, Seq: 17, Processes: []int32{4242, 4300}}
+	limited := in
+	limited.MaxProcesses = ref(0)
 	type C = Client
 	type X = context.Context
 	return []goldenCase{
@@ -118,7 +120,7 @@ func goldenCases() []goldenCase {
 		{"id", func(x X, c *C) (any, error) { return c.ID(x, 4242) }, IDAnswer{PID: 4242, JID: &jid, Seq: ref(uint32(17)), LoginJID: &jid}},
 		{"id of one in no job", func(x X, c *C) (any, error) { return c.ID(x, 1) }, IDAnswer{PID: 1}},
 		{"status", func(x X, c *C) (any, error) { return c.Status(x) }, StatusAnswer{
-			Version: "0.1", Host: "login03", Engine: "connector", Witnesses: []string{"cgroup"}, Jobs: map[job.State]int{job.Open: 3},
+			Version: "0.1", Host: "login03", Engine: "connector", Refusal: "kill", RefusalWhy: "the connector tells late", Witnesses: []string{"cgroup"}, Jobs: map[job.State]int{job.Open: 3},
 			Started: start, Subscribers: []SubscriberInfo{{Name: "job", Kind: "subscriber", Processes: ref(9)}}, Events: map[string]uint64{"clone": 5},
 			Confined: []string{"seccomp"}, Audit: AuditStatus{Why: "audit is off"},
 		}},
@@ -147,6 +149,9 @@ func goldenCases() []goldenCase {
 		{"move", func(x X, c *C) (any, error) { return c.Move(x, Request{Job: "17", PID: 4242}) }, change},
 		{"adopt", func(x X, c *C) (any, error) { return c.Adopt(x, Request{AllSessions: true}) }, AdoptAnswer{Jobs: []ChangeAnswer{change}}},
 		{"tag", func(x X, c *C) (any, error) { return c.Tag(x, "17", map[string]string{"run": "a&b", "old": ""}) }, in},
+		{"limit", func(x X, c *C) (any, error) { return c.Limit(x, "17", ref(0)) }, limited},
+		{"attach to a full job", func(x X, c *C) (any, error) { return c.Attach(x, Request{Job: "17", PID: 1}) }, &Error{Code: Conflict, Message: "job 17 has 3 processes of 3: it is full"}},
+		{"limit no more", func(x X, c *C) (any, error) { return c.Limit(x, "17", nil) }, in},
 		{"drain", func(x X, c *C) (any, error) { return struct{}{}, c.Drain(x) }, struct{}{}},
 		{"resume", func(x X, c *C) (any, error) { return struct{}{}, c.Resume(x) }, struct{}{}},
 		{"history", func(x X, c *C) (any, error) {

@@ -32,6 +32,7 @@ const (
 	Move      Verb = "move"
 	Adopt     Verb = "adopt"
 	Tag       Verb = "tag"
+	LimitTo   Verb = "limit"
 	Drain     Verb = "drain"
 	Resume    Verb = "resume"
 	History   Verb = "history"
@@ -77,6 +78,8 @@ type Request struct {
 	Now     bool          `json:"now,omitempty"`     // kill: KILL at once
 	Only    bool          `json:"only,omitempty"`    // not the jobs below it
 	Timeout time.Duration `json:"timeout,omitempty"` // wait: give up after this, 0: never; kill: KILL after this, 0: jobd's own
+
+	MaxProcesses *int `json:"max_processes,omitempty"` // limit: nil is none
 
 	Hold bool    `json:"hold,omitempty"` // create: a job that lives while it is empty
 	Want JobRef  `json:"want,omitempty"` // create: this JID
@@ -128,7 +131,7 @@ type Peer struct {
 type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
-	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag: job.Info,
+	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag, limit: job.Info,
 	// of show with Related a RelatedAnswer;
 	// ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats, Stream
 	// or ForgetAnswer, by Op; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer.
@@ -283,6 +286,8 @@ type StatusAnswer struct {
 	LabelsWhy     job.Text          `json:"labels_why"`
 	Cgroup        string            `json:"cgroup"`
 	CgroupWhy     job.Text          `json:"cgroup_why"`
+	Refusal       string            `json:"refusal"`     // how forks beyond a job's limit are refused: lsm, fmod_ret or kill
+	RefusalWhy    job.Text          `json:"refusal_why"` // why not better
 	Drained       bool              `json:"drained"`
 	Jobs          map[job.State]int `json:"jobs"`
 	Members       int               `json:"members"`

@@ -49,6 +49,7 @@ var routes = []route{
 
 	{verb: Create, method: post, path: "/v1/jobs", access: Root, fields: "hold want user uid gid service tags"},
 	{verb: Release, method: post, path: "/v1/jobs/{job}/release", access: Root},
+	{verb: LimitTo, method: post, path: "/v1/jobs/{job}/limit", access: Root, fields: "max_processes"},
 	{verb: Attach, method: post, path: "/v1/jobs/{job}/attach", access: Root, fields: "pid tree"},
 	{verb: Move, method: post, path: "/v1/jobs/{job}/move", access: Root, fields: "pid tree"},
 	{verb: Detach, method: post, path: "/v1/detach", access: Root, fields: "pid job tree"},

@@ -74,7 +74,7 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 	}
 	c.scratch = e
 	if err := emit(&c.scratch); err != nil {
-		c.refuse(p, err)
+		c.refuse(p, e.Parent, err, emit)
 	}
 }
 

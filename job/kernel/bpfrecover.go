@@ -202,8 +202,8 @@ func (c *BPF) welcome(p *proc, emit Emit) {
 		return
 	}
 	p.adrift = false
-	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: c.clock.mono, Parent: maker.id, Inferred: true}
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: c.clock.mono, Parent: maker.id, Inferred: true, Admitted: true}
 	if err := emit(&e); err != nil {
-		c.refuse(p, err)
+		c.refuse(p, maker.id, err, emit)
 	}
 }

@@ -45,7 +45,7 @@ type Counts struct {
 	Resyncs         uint64 // scans of /proc after a loss
 	Unwitnessed     uint64 // processes whose creator nobody could tell
 	Witnessed       uint64 // ambiguous forks that a witness settled
-	Refused         uint64 // children killed because a subscriber refused them
+	Refused         uint64 // forks that failed, and children that were killed, because they were refused
 	RecordsLost     uint64 // exit records that the kernel dropped
 	RecordsMissed   uint64 // exits of members without a record
 	RecordsUntold   uint64 // processes whose last use was not told in time: it is estimated

@@ -249,7 +249,7 @@ func (c *Connector) missing(alive map[int32]*seen) (gone []*proc) {
 // welcome takes in a process whose fork was lost.
 func (c *Connector) welcome(s seen, emit Emit) {
 	p := c.found(s)
-	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true}
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true, Admitted: true}
 	parent := c.lin.of(s.PPID)
 	heard, ok := c.hear(s.PID, startedAt(s.Start))
 	known := Label(0)
@@ -278,6 +278,6 @@ func (c *Connector) welcome(s seen, emit Emit) {
 		p.label, e.Parent = parent.label, parent.id
 	}
 	if err := emit(&e); err != nil {
-		c.refuse(p, err)
+		c.refuse(p, e.Parent, err, emit)
 	}
 }

@@ -2,10 +2,7 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -102,7 +99,7 @@ func (c *Connector) fork(ev *procEvent, emit Emit) {
 	}
 	c.scratch = e
 	if err := emit(&c.scratch); err != nil {
-		c.refuse(child, err)
+		c.refuse(child, e.Parent, err, emit)
 	}
 }
 
@@ -220,23 +217,6 @@ func (c *Connector) settle(child, parent *proc, at int64) (watch.ID, bool) {
 	return watch.ID{}, false
 }
 
-// refuse kills a child that a subscriber does not want to live. It has run already: a refusal by callback is late.
-func (c *engine) refuse(p *proc, why error) {
-	if !errors.Is(why, watch.ErrRefuse) {
-		c.Log.Warn("a watcher failed", "event", "clone", "pid", p.id.PID, "error", why)
-		return
-	}
-	c.counts.Refused++
-	fd, err := unix.PidfdOpen(int(p.id.PID), 0)
-	if err != nil {
-		return // gone already
-	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
-		c.Log.Warn("cannot kill a refused process", "pid", p.id.PID, "error", err)
-	}
-}
-
 // exit: one task has exited; with the last one the process is gone.
 func (c *Connector) exit(ev *procEvent, emit Emit) {
 	tid, tgid, status := ev.a, ev.b, int64(uint32(ev.c))
@@ -279,7 +259,7 @@ func (c *Connector) exitUnseen(ev *procEvent, emit Emit) {
 	p := c.lin.add(ev.b, c.clock.bootTime(ev.time)-c.exited.Elapsed)
 	p.label, p.parent, p.usage = parent.label, parent.id, c.lin.takeUsage()
 	*p.usage = c.exited
-	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: ev.a, Mono: ev.time, Parent: parent.id, Inferred: true}
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: ev.a, Mono: ev.time, Parent: parent.id, Inferred: true, Admitted: true}
 	c.emit(&e, emit)
 	c.free(p, ev.time, int64(uint32(ev.c)), true, true, emit)
 }
