@@ -16,6 +16,7 @@ type BPF struct {
 	engine
 	events *label.Events
 
+	limits   limits
 	waiting  map[known]*proc // have exited, and the kernel still charges something to them
 	adrift   []watch.ID      // are in a job, and inherit from nobody in it
 	lostBy   lostEvents
@@ -48,6 +49,8 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 		return nil, errors.New("cannot open the engine: the kernel tells nothing")
 	}
 	c.partial = true
+	how, _ := c.events.Refusal()
+	c.limits = limits{inForce: how != label.NoRefusal, most: make(map[Label]int)}
 	KeepLabels(labels)(&c.engine)
 	c.bench.trust(true)
 	_, err := labels.Set(c.self, label.Label{}, func() bool { return true }) // jobd itself, restarted in a login, is no member of it
@@ -132,6 +135,7 @@ func (c *BPF) Drain(emit Emit) error {
 	}
 	c.expire(emit)
 	c.readiness.drained(n)
+	c.recountAll()
 	return nil
 }
 
@@ -168,12 +172,17 @@ func (c *BPF) checkLoss() error {
 	}
 	for k := range lost {
 		n := lost[k] - c.lostBy[k]
-		c.counts.Lost += n
-		if label.Kind(k) == label.Free {
+		switch label.Kind(k) {
+		case label.Refused: // nothing is missing in the table for that
+			c.counts.Refused += n
+			continue
+		case label.Free:
 			c.counts.RecordsLost += n
 		}
+		c.counts.Lost += n
+		c.lost = c.lost || n > 0
 	}
-	c.lostBy, c.lost = lost, true
+	c.lostBy = lost
 	return nil
 }
 

@@ -30,6 +30,8 @@ func (c *BPF) take(ev *label.Event, emit Emit) {
 		c.exits(ev, emit)
 	case ev.Kind == label.Free:
 		c.freed(ev, emit)
+	case ev.Kind == label.Refused:
+		c.failed(ev, emit)
 	}
 }
 
@@ -63,7 +65,8 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 	if parent := c.lin.of(int32(ev.Real)); parent != nil {
 		p.parent = parent.id
 	}
-	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: ev.Time, Value: int64(ev.Value), Valid: true}
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: ev.Time, Value: int64(ev.Value), Valid: true,
+		Admitted: c.limits.inForce}
 	if maker == nil {
 		c.setAdrift(p)
 	} else {

@@ -29,7 +29,8 @@ func (c *BPF) Attach(id watch.ID, to Label, now int64) error {
 	if m.Tasks > several {
 		c.findTasks(p)
 	}
-	return nil
+	c.limits.doubted = true // who was in another job has left that
+	return c.recount(to)
 }
 
 // set has the kernel change a label.
@@ -63,6 +64,7 @@ func (c *BPF) release(p *proc, to label.Label, now int64) error {
 	}
 	c.lin.abandon(p, now)
 	p.out = to.Out != 0
+	c.limits.doubted = true
 	return nil
 }
 
@@ -91,6 +93,7 @@ func (c *BPF) Out(id watch.ID) bool {
 // Forget drops everything that is kept for a label: its job has ended.
 func (c *BPF) Forget(of Label) error {
 	c.bench.dismiss(of)
+	delete(c.limits.most, of)
 	return c.events.Forget(uint64(of))
 }
 
@@ -140,6 +143,7 @@ func (c *BPF) Survey() (Survey, error) {
 // Suspects compares a survey with the table, and gives the pids where they differ. Processes come and go meanwhile: Differs says, after
 // a Drain, which of them still do.
 func (c *BPF) Suspects(s Survey) []int32 {
+	c.limits.doubted = true
 	var out []int32
 	for k, one := range s.listed {
 		p := c.lin.of(k.pid)

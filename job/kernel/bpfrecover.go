@@ -147,6 +147,7 @@ func (b *bench) knows(l Label) bool {
 // compare makes the table true again after a loss: it takes over what the kernel has. What is gone from there is freed, what is new there
 // inherits from whoever is in its job.
 func (c *BPF) compare(emit Emit) {
+	c.limits.doubted = true
 	if c.lost {
 		c.lost, c.unsure = false, true
 		c.counts.Resyncs++

@@ -8,10 +8,9 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// How forks beyond a job's limit are refused: by which of the kernel's hooks they fail, or that children are killed.
-const (
-	RefusalKill = "kill"
-)
+// RefusalKill is that forks beyond a job's limit are refused by killing the child. Else Refusal says by which of the kernel's hooks they fail
+// (label.Refusal).
+const RefusalKill = "kill"
 
 // errAfterwards is why this engine can only kill.
 var errAfterwards = errors.New("the connector tells of a fork when it is done")
@@ -21,15 +20,6 @@ func (c *Connector) Refusal() (how string, why error) { return RefusalKill, errA
 
 // Limit has nothing to do here: who is to be killed a subscriber says.
 func (c *Connector) Limit(Label, *int) error { return nil }
-
-// errNoHook is why children are killed although the kernel tells of them.
-var errNoHook = errors.New("no program of jobd's can have a fork fail")
-
-// Refusal says how forks beyond a job's limit are refused, and why not better.
-func (c *BPF) Refusal() (how string, why error) { return RefusalKill, errNoHook }
-
-// Limit has nothing to do here.
-func (c *BPF) Limit(Label, *int) error { return nil }
 
 // refuse kills a child that a subscriber does not want to live, and tells of it. It may have run already: a refusal by callback is late.
 func (c *engine) refuse(p *proc, parent watch.ID, why error, emit Emit) {

@@ -17,6 +17,7 @@ const (
 	GID
 	Exit
 	Free
+	Refused
 	Kinds // how many there are
 )
 
@@ -28,8 +29,8 @@ type Event struct {
 	Start int64  // of its process, CLOCK_BOOTTIME ns
 	PID   int32  // of the process
 	TID   int32
-	Other int32  // of a Clone the process that called clone, of an Exec the task's number before, of a UID or GID 1 where that was a while ago
-	Value uint64 // of a Clone its flags, of an Exit the wait status, of a UID or GID the effective id
+	Other int32  // of a Clone the process that called clone, of a Refused the error that its caller got, of an Exec the task's number before, of a UID or GID 1 where that was a while ago
+	Value uint64 // of a Clone or Refused its flags, of an Exit the wait status, of a UID or GID the effective id
 	Real  uint64 // of a Clone the process that is the parent; of a UID or GID the real id; of an Exit 1 where no other task of the process is left; of a Free the CPU of its Exit
 
 	Left Left // of an Exit

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
 
 // Events are what the kernel tells of the tasks that have a label of a job. What is told while nobody reads waits, as far as there is room.
@@ -15,9 +14,12 @@ type Events struct {
 	ring, execs *ring
 	lost        *ebpf.Map
 	totals      *ebpf.Map
+	limits      *ebpf.Map
 	programs    programs
 	found       bool
 	late        error
+	refusal     Refusal
+	noRefusal   error // why not a better one
 	event       Event
 }
 
@@ -36,7 +38,7 @@ const execsSize = 64 << 10
 
 // openEvents has the kernel tell. A task may be told to exit of which the fork was not: it had its label before.
 func (l *Labels) openEvents(spec *ebpf.CollectionSpec, dir string) (err error) {
-	e := &Events{lost: l.objects.Lost, totals: l.objects.Totals, found: pinnedAt(dir, linkExits)}
+	e := &Events{lost: l.objects.Lost, totals: l.objects.Totals, limits: l.objects.Limits, found: pinnedAt(dir, linkExits)}
 	l.follow = e
 	if e.ring, err = openRing(l.objects.Events); err != nil {
 		return err
@@ -46,12 +48,15 @@ func (l *Labels) openEvents(spec *ebpf.CollectionSpec, dir string) (err error) {
 	}
 	with := &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
 		objectMapLabels: l.objects.Labels, objectMapMissed: l.objects.Missed, objectMapEvents: l.objects.Events, objectMapExecs: l.objects.Execs,
-		objectMapLost: l.objects.Lost, objectMapTotals: l.objects.Totals,
+		objectMapLost: l.objects.Lost, objectMapTotals: l.objects.Totals, objectMapLimits: l.objects.Limits,
 	}}
 	if err := spec.LoadAndAssign(&e.programs, with); err != nil {
 		return err
 	}
 	e.late = l.followIDs(spec, with, dir)
+	if e.refusal, e.noRefusal, err = l.refuseForks(spec, with, dir); err != nil {
+		return err
+	}
 	return errors.Join(l.attach(e.programs.Frees, linkFrees, dir), l.attach(e.programs.Exits, linkExits, dir),
 		l.attach(e.programs.Executes, linkExecutes, dir))
 }
@@ -62,11 +67,7 @@ func (l *Labels) followIDs(spec *ebpf.CollectionSpec, with *ebpf.CollectionOptio
 		Changes *ebpf.Program `ebpf:"changes"`
 	}
 	if err := spec.LoadAndAssign(&p, with); err != nil {
-		var errno unix.Errno
-		if errors.As(err, &errno) {
-			err = errno // the library advises something that has nothing to do with it
-		}
-		return fmt.Errorf("changes of ids are told of late: %w", short(err))
+		return fmt.Errorf("changes of ids are told of late: %w", plain(err))
 	}
 	defer p.Changes.Close()
 	return l.attach(p.Changes, linkChanges, dir)
@@ -146,8 +147,8 @@ func (e *Events) Lost() (n [Kinds]uint64, err error) {
 }
 
 // Total is what the tasks of a job have used that are gone, or that have left it. CPU, User and System are ns, the latter two in ticks; Read
-// and Written are bytes. Leaving is the CPU that those had used who have exited and are not gone yet, when they did.
-type Total struct{ CPU, User, System, Read, Written, Tasks, Leaving uint64 }
+// and Written are bytes. Processes is those that were born into the job less those that exited in it. Leaving is the CPU that those had used who have exited and are not gone yet, when they did.
+type Total struct{ CPU, User, System, Read, Written, Tasks, Processes, Leaving uint64 }
 
 // Account begins to add up what a job uses, if that was not begun before.
 func (e *Events) Account(job uint64) error {
@@ -166,7 +167,7 @@ func (e *Events) Total(job uint64) (t Total, ok bool, err error) {
 	case err != nil:
 		return t, false, fmt.Errorf("cannot read what job %d has used: %w", uint32(job), err)
 	}
-	return Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks, v.Leaving}, true, nil
+	return v.total(), true, nil
 }
 
 // Totals gives what the tasks of all jobs have used.
@@ -176,7 +177,7 @@ func (e *Events) Totals() (map[uint64]Total, error) {
 	var v objectTotal
 	all := e.totals.Iterate()
 	for all.Next(&of, &v) {
-		out[of] = Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks, v.Leaving}
+		out[of] = v.total()
 	}
 	if err := all.Err(); err != nil {
 		return nil, fmt.Errorf("cannot read what jobs have used: %w", err)
@@ -184,8 +185,15 @@ func (e *Events) Totals() (map[uint64]Total, error) {
 	return out, nil
 }
 
-// Forget ends the adding up for a job.
+func (v *objectTotal) total() Total {
+	return Total{v.Cpu, v.User, v.System, v.Read, v.Written, v.Tasks, v.Processes, v.Leaving}
+}
+
+// Forget ends the adding up for a job, and its limit.
 func (e *Events) Forget(job uint64) error {
+	if err := e.Unlimit(job); err != nil {
+		return err
+	}
 	if err := e.totals.Delete(job); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("cannot have the kernel forget job %d: %w", uint32(job), err)
 	}
@@ -205,7 +213,7 @@ type Listed struct {
 }
 
 const (
-	listedTask = 64 + 8 + 4*4
+	listedTask = 80 + 8 + 4*4
 	listedSize = listedTask + sumsCount*8
 )
 
@@ -225,8 +233,8 @@ func (l *Labels) List() ([]Listed, error) {
 	for ; len(b) > 0; b = b[listedSize:] {
 		one := Listed{
 			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[24:])),
-			CPU: le.Uint64(b[64:]), PID: int32(le.Uint32(b[72:])), TID: int32(le.Uint32(b[76:])), Parent: int32(le.Uint32(b[80:])),
-			Exiting: le.Uint32(b[84:]) != 0,
+			CPU: le.Uint64(b[80:]), PID: int32(le.Uint32(b[88:])), TID: int32(le.Uint32(b[92:])), Parent: int32(le.Uint32(b[96:])),
+			Exiting: le.Uint32(b[100:]) != 0,
 		}
 		one.Gone.decode(b[listedTask:listedSize])
 		out = append(out, one)

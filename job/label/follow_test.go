@@ -87,7 +87,7 @@ func TestIntegrationEvents(t *testing.T) {
 		return frees == 2
 	})
 	total, ok, err := e.Total(42)
-	if !ok || err != nil || total.CPU != cpu-listed[0].Base || total.Tasks != 2 {
+	if !ok || err != nil || total.CPU != cpu-listed[0].Base || total.Tasks != 2 || int64(total.Processes) != -1 {
 		t.Errorf("%+v, %v, %v; %d", total, ok, err, cpu)
 	}
 	t.Log(told, cpu)
@@ -100,7 +100,7 @@ func TestIntegrationEvents(t *testing.T) {
 	if len(execs) != 1 || execs[0].PID != child {
 		t.Errorf("execs %+v", execs)
 	}
-	if lost, err := e.Lost(); lost != ([6]uint64{}) || err != nil {
+	if lost, err := e.Lost(); lost != ([Kinds]uint64{}) || err != nil {
 		t.Error(lost, err)
 	}
 }

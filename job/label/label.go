@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order -type total object bpf/jobd.c -- -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order -type total -type limit object bpf/jobd.c -- -O2 -mcpu=v3 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
 
 // Label is what a process carries. The zero value is that of a process that nobody has labelled, nor any that it descends from.
 type Label struct {
@@ -135,7 +135,8 @@ func (l *Labels) spec(room uint32) (*ebpf.CollectionSpec, error) {
 		}
 		spec.Maps[objectMapEvents].MaxEntries, spec.Maps[objectMapExecs].MaxEntries = room, execsSize
 	}
-	return spec, errors.Join(spec.Variables[objectVarLooksFail].Set(looksFail()), spec.Variables[objectVarFollows].Set(room > 0))
+	return spec, errors.Join(spec.Variables[objectVarLooksFail].Set(looksFail()), spec.Variables[objectVarFollows].Set(room > 0),
+		spec.Variables[objectVarLabelsEarly].Set(freesFailed()))
 }
 
 // load makes the maps that are not there yet, and the programs anew: those may be another version's.
@@ -145,7 +146,12 @@ func (l *Labels) load(spec *ebpf.CollectionSpec, dir string) error {
 
 // attach has the kernel run a program, and go on with it.
 func (l *Labels) attach(p *ebpf.Program, name, dir string) error {
-	at, err := link.AttachTracing(link.TracingOptions{Program: p})
+	return l.keep(name, dir, func() (link.Link, error) { return link.AttachTracing(link.TracingOptions{Program: p}) })
+}
+
+// keep is attach for any kind of program.
+func (l *Labels) keep(name, dir string, attach func() (link.Link, error)) error {
+	at, err := attach()
 	if err != nil {
 		return err
 	}

@@ -14,18 +14,27 @@ import (
 )
 
 type objectLabel struct {
-	_     structs.HostLayout
-	In    uint64
-	Out   uint64
-	Base  uint64
-	Start uint64
-	Uid   uint32
-	Euid  uint32
-	Gid   uint32
-	Egid  uint32
-	Left  uint64
-	Told  uint32
-	Execs uint32
+	_        structs.HostLayout
+	In       uint64
+	Out      uint64
+	Base     uint64
+	Start    uint64
+	Uid      uint32
+	Euid     uint32
+	Gid      uint32
+	Egid     uint32
+	Left     uint64
+	Told     uint32
+	Execs    uint32
+	Reserved uint64
+	Gone     uint32
+	Zero     uint32
+}
+
+type objectLimit struct {
+	_    structs.HostLayout
+	Most int64
+	More int64
 }
 
 type objectOrder struct {
@@ -41,36 +50,42 @@ type objectOrder struct {
 }
 
 type objectTotal struct {
-	_       structs.HostLayout
-	Cpu     uint64
-	User    uint64
-	System  uint64
-	Read    uint64
-	Written uint64
-	Tasks   uint64
-	Leaving uint64
+	_         structs.HostLayout
+	Cpu       uint64
+	User      uint64
+	System    uint64
+	Read      uint64
+	Written   uint64
+	Tasks     uint64
+	Processes uint64
+	Reserved  uint64
+	Leaving   uint64
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	objectMapEvents    = "events"
-	objectMapExecs     = "execs"
-	objectMapLabels    = "labels"
-	objectMapLost      = "lost"
-	objectMapMissed    = "missed"
-	objectMapOrders    = "orders"
-	objectMapTotals    = "totals"
-	objectProgChanges  = "changes"
-	objectProgCopy     = "copy"
-	objectProgExecutes = "executes"
-	objectProgExits    = "exits"
-	objectProgFrees    = "frees"
-	objectProgList     = "list"
-	objectProgSetAll   = "set_all"
-	objectVarFollows   = "follows"
-	objectVarLooksFail = "looks_fail"
+	objectMapEvents         = "events"
+	objectMapExecs          = "execs"
+	objectMapLabels         = "labels"
+	objectMapLimits         = "limits"
+	objectMapLost           = "lost"
+	objectMapMissed         = "missed"
+	objectMapOrders         = "orders"
+	objectMapTotals         = "totals"
+	objectProgChanges       = "changes"
+	objectProgCopy          = "copy"
+	objectProgExecutes      = "executes"
+	objectProgExits         = "exits"
+	objectProgFrees         = "frees"
+	objectProgList          = "list"
+	objectProgRefuses       = "refuses"
+	objectProgRefusesHooked = "refuses_hooked"
+	objectProgSetAll        = "set_all"
+	objectVarFollows        = "follows"
+	objectVarLabelsEarly    = "labels_early"
+	objectVarLooksFail      = "looks_fail"
 )
 
 // loadObject returns the embedded CollectionSpec for object.
@@ -115,13 +130,15 @@ type objectSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectProgramSpecs struct {
-	Changes  *ebpf.ProgramSpec `ebpf:"changes"`
-	Copy     *ebpf.ProgramSpec `ebpf:"copy"`
-	Executes *ebpf.ProgramSpec `ebpf:"executes"`
-	Exits    *ebpf.ProgramSpec `ebpf:"exits"`
-	Frees    *ebpf.ProgramSpec `ebpf:"frees"`
-	List     *ebpf.ProgramSpec `ebpf:"list"`
-	SetAll   *ebpf.ProgramSpec `ebpf:"set_all"`
+	Changes       *ebpf.ProgramSpec `ebpf:"changes"`
+	Copy          *ebpf.ProgramSpec `ebpf:"copy"`
+	Executes      *ebpf.ProgramSpec `ebpf:"executes"`
+	Exits         *ebpf.ProgramSpec `ebpf:"exits"`
+	Frees         *ebpf.ProgramSpec `ebpf:"frees"`
+	List          *ebpf.ProgramSpec `ebpf:"list"`
+	Refuses       *ebpf.ProgramSpec `ebpf:"refuses"`
+	RefusesHooked *ebpf.ProgramSpec `ebpf:"refuses_hooked"`
+	SetAll        *ebpf.ProgramSpec `ebpf:"set_all"`
 }
 
 // objectMapSpecs contains maps before they are loaded into the kernel.
@@ -131,6 +148,7 @@ type objectMapSpecs struct {
 	Events *ebpf.MapSpec `ebpf:"events"`
 	Execs  *ebpf.MapSpec `ebpf:"execs"`
 	Labels *ebpf.MapSpec `ebpf:"labels"`
+	Limits *ebpf.MapSpec `ebpf:"limits"`
 	Lost   *ebpf.MapSpec `ebpf:"lost"`
 	Missed *ebpf.MapSpec `ebpf:"missed"`
 	Orders *ebpf.MapSpec `ebpf:"orders"`
@@ -141,8 +159,9 @@ type objectMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectVariableSpecs struct {
-	Follows   *ebpf.VariableSpec `ebpf:"follows"`
-	LooksFail *ebpf.VariableSpec `ebpf:"looks_fail"`
+	Follows     *ebpf.VariableSpec `ebpf:"follows"`
+	LabelsEarly *ebpf.VariableSpec `ebpf:"labels_early"`
+	LooksFail   *ebpf.VariableSpec `ebpf:"looks_fail"`
 }
 
 // objectObjects contains all objects after they have been loaded into the kernel.
@@ -168,6 +187,7 @@ type objectMaps struct {
 	Events *ebpf.Map `ebpf:"events"`
 	Execs  *ebpf.Map `ebpf:"execs"`
 	Labels *ebpf.Map `ebpf:"labels"`
+	Limits *ebpf.Map `ebpf:"limits"`
 	Lost   *ebpf.Map `ebpf:"lost"`
 	Missed *ebpf.Map `ebpf:"missed"`
 	Orders *ebpf.Map `ebpf:"orders"`
@@ -179,6 +199,7 @@ func (m *objectMaps) Close() error {
 		m.Events,
 		m.Execs,
 		m.Labels,
+		m.Limits,
 		m.Lost,
 		m.Missed,
 		m.Orders,
@@ -190,21 +211,24 @@ func (m *objectMaps) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectVariables struct {
-	Follows   *ebpf.Variable `ebpf:"follows"`
-	LooksFail *ebpf.Variable `ebpf:"looks_fail"`
+	Follows     *ebpf.Variable `ebpf:"follows"`
+	LabelsEarly *ebpf.Variable `ebpf:"labels_early"`
+	LooksFail   *ebpf.Variable `ebpf:"looks_fail"`
 }
 
 // objectPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectPrograms struct {
-	Changes  *ebpf.Program `ebpf:"changes"`
-	Copy     *ebpf.Program `ebpf:"copy"`
-	Executes *ebpf.Program `ebpf:"executes"`
-	Exits    *ebpf.Program `ebpf:"exits"`
-	Frees    *ebpf.Program `ebpf:"frees"`
-	List     *ebpf.Program `ebpf:"list"`
-	SetAll   *ebpf.Program `ebpf:"set_all"`
+	Changes       *ebpf.Program `ebpf:"changes"`
+	Copy          *ebpf.Program `ebpf:"copy"`
+	Executes      *ebpf.Program `ebpf:"executes"`
+	Exits         *ebpf.Program `ebpf:"exits"`
+	Frees         *ebpf.Program `ebpf:"frees"`
+	List          *ebpf.Program `ebpf:"list"`
+	Refuses       *ebpf.Program `ebpf:"refuses"`
+	RefusesHooked *ebpf.Program `ebpf:"refuses_hooked"`
+	SetAll        *ebpf.Program `ebpf:"set_all"`
 }
 
 func (p *objectPrograms) Close() error {
@@ -215,6 +239,8 @@ func (p *objectPrograms) Close() error {
 		p.Exits,
 		p.Frees,
 		p.List,
+		p.Refuses,
+		p.RefusesHooked,
 		p.SetAll,
 	)
 }

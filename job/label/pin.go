@@ -13,11 +13,11 @@ import (
 )
 
 // What is kept under bpffs: the labels, how many were missed, and the program that copies them; where events are told, what was told and
-// is not read yet, what jobs used, and the programs that tell.
+// is not read yet, what jobs used and how many processes they may have, and the programs that tell and that refuse.
 var (
 	pinned     = []string{objectMapLabels, objectMapMissed}
-	pinnedTold = []string{objectMapEvents, objectMapExecs, objectMapLost, objectMapTotals}
-	told       = append([]string{linkExecutes, linkChanges, linkExits, linkFrees}, pinnedTold...)
+	pinnedTold = []string{objectMapEvents, objectMapExecs, objectMapLost, objectMapTotals, objectMapLimits}
+	told       = append([]string{linkExecutes, linkChanges, linkExits, linkFrees, linkRefuses}, pinnedTold...)
 )
 
 // The links, by their programs.
@@ -27,6 +27,7 @@ const (
 	linkChanges  = "changes"
 	linkExits    = "exits"
 	linkFrees    = "frees"
+	linkRefuses  = "refuses"
 )
 
 func pinPath(dir, name string) string { return filepath.Join(dir, name) }

@@ -14,6 +14,7 @@ enum kind {
 	GID,
 	EXIT,
 	FREE,
+	REFUSED,
 	KINDS,
 };
 
@@ -24,8 +25,8 @@ struct event {
 	__s32 tgid;
 	__s32 tid;
 	__u32 kind;
-	__s32 other; // of a CLONE who called clone; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
-	__u64 value; // of a CLONE its flags, of an EXIT the wait status, of a UID or GID the effective id
+	__s32 other; // of a CLONE who called clone; of a REFUSED the error that the caller gets; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
+	__u64 value; // of a CLONE or REFUSED its flags, of an EXIT the wait status, of a UID or GID the effective id
 	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXIT 1 where no other task of the process is left; of a FREE the CPU of its EXIT
 };
 
@@ -115,6 +116,25 @@ static __always_inline void tell_clone(const struct label *l, struct task_struct
 	bpf_ringbuf_submit(e, 0);
 }
 
+// tell_refusal leaves half of the ring to others: who forks in vain can do that very often.
+static __always_inline void tell_refusal(const struct label *l, struct task_struct *maker, __u64 flags, int error)
+{
+	struct event *e;
+
+	if (!l->in)
+		return;
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2) {
+		count(&lost, REFUSED);
+		return;
+	}
+	e = begin(l, maker, REFUSED);
+	if (!e)
+		return;
+	e->other = error;
+	e->value = flags;
+	bpf_ringbuf_submit(e, 0);
+}
+
 static __always_inline void tell_id(const struct label *l, struct task_struct *task, __u32 kind, __u32 real, __u32 effective, bool late)
 {
 	struct event *e = begin(l, task, kind);
@@ -197,15 +217,21 @@ int BPF_PROG(exits, struct task_struct *task)
 	struct mm_struct *mm;
 	struct total *t;
 	struct left *e;
+	bool last;
 
 	if (!l || l->told & TOLD_EXIT)
 		return 0;
 	l->told |= TOLD_EXIT;
 	tell_ids(l, task, task->real_cred, true);
 	l->left = task->se.sum_exec_runtime - l->base;
+	give_back(l);
+	last = task->signal->live.counter == 0;
 	t = bpf_map_lookup_elem(&totals, &l->in);
-	if (t)
+	if (t) {
 		__sync_fetch_and_add(&t->leaving, l->left);
+		if (last && goes(task))
+			__sync_fetch_and_add(&t->processes, -1);
+	}
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count(&lost, EXIT);
@@ -213,7 +239,7 @@ int BPF_PROG(exits, struct task_struct *task)
 	}
 	fill(&e->event, l, task, EXIT);
 	e->event.value = task->exit_code;
-	e->event.real = task->signal->live.counter == 0;
+	e->event.real = last;
 	e->maxrss = task->signal->maxrss;
 	e->cpu = task->se.sum_exec_runtime;
 	mm = task->mm; // none before Linux 6.16

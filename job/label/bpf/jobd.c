@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 //
 // What runs in the kernel to keep a label on every task of a job, and to tell what becomes of those that have one: a copy at each
-// fork, a way to set all threads of a process, and what a task used when it is gone. It refuses nothing, delays nothing and reads no
-// memory of user programs. docs/kernel.md goes through it.
+// fork, a way to set all threads of a process, and what a task used when it is gone. It refuses forks beyond a job's limit, and nothing
+// else; it delays nothing and reads no memory of user programs. docs/kernel.md goes through it.
 
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -12,6 +12,7 @@
 
 #include "kernel.h"
 #include "label.h"
+#include "refuse.h"
 #include "event.h"
 
 // A kernel before 6.2, on which no storage can be looked at while somebody else on this CPU is at work on one: then there may be a
@@ -27,22 +28,68 @@ int BPF_PROG(copy, struct task_struct *child, __u64 flags)
 	struct label *from = bpf_task_storage_get(&labels, maker, 0, 0), *to;
 	bool lacks = looks_fail && !from && maker->bpf_storage;
 
-	if (from && some(from) && !bpf_task_storage_get(&labels, child, 0, 0)) {
+	to = bpf_task_storage_get(&labels, child, 0, 0);
+	if (to && to->told & TOLD_CLONE)
+		return 0; // by the other of two
+	if (from && some(from)) {
 		tell_ids(from, maker, maker->real_cred, true);
 		to = bpf_task_storage_get(&labels, child, from, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		lacks = !to;
 		if (to) {
-			to->base = 0;
-			to->left = 0;
-			to->told = 0;
-			if (child->pid == child->tgid)
+			become(to, from);
+			to->told = TOLD_CLONE;
+			if (child->pid == child->tgid) {
 				to->start = child->start_boottime;
+				arrives(to);
+			}
 			tell_clone(to, maker, child, flags);
 		}
+	} else if (to) { // its maker has none any more
+		to->in = to->out = 0;
 	}
+	if (from)
+		give_back(from);
 	if (lacks)
 		count(&missed, 0);
 	return 0;
+}
+
+// may_fork says whether the task that runs may make a child (kernel/fork.c: copy_process, early): 0, or the error that it gets.
+static __always_inline int may_fork(struct task_struct *child, __u64 flags)
+{
+	struct task_struct *maker = bpf_get_current_task_btf();
+	struct label *from = bpf_task_storage_get(&labels, maker, 0, 0), *to;
+
+	if (!from || !some(from))
+		return 0;
+	give_back(from); // the fork before came to nothing
+	if (from->in && !(flags & CLONE_THREAD) && !reserve(from)) {
+		tell_refusal(from, maker, flags, EAGAIN);
+		return -EAGAIN;
+	}
+	if (!labels_early)
+		return 0;
+	to = bpf_task_storage_get(&labels, child, from, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!to) {
+		give_back(from);
+		tell_refusal(from, maker, flags, ENOMEM);
+		return -ENOMEM;
+	}
+	become(to, from);
+	return 0;
+}
+
+// One of these two is put in force: where BPF is among the kernel's security modules the first, else the second if that can be.
+SEC("lsm/task_alloc")
+int BPF_PROG(refuses, struct task_struct *child, unsigned long flags, int ret)
+{
+	return ret ? ret : may_fork(child, flags);
+}
+
+SEC("fmod_ret/security_task_alloc")
+int BPF_PROG(refuses_hooked, struct task_struct *child, unsigned long flags, int ret)
+{
+	return ret ? ret : may_fork(child, flags);
 }
 
 // set_all sets the label of each thread of a process. A thread that has none and is to have none is left alone.

@@ -96,4 +96,7 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } CORE;
 
+#define CLONE_THREAD 0x00010000 // linux/sched.h
+#define EAGAIN 11
+#define ENOMEM 12
 #define PF_EXITING 0x00000004 // include/linux/sched.h

@@ -13,10 +13,14 @@ struct label {
 	__u64 left; // CPU that the task had used of this job's when it exited, ns
 	__u32 told; // TOLD_…: while one jobd takes over from another there are two of each program for a moment
 	__u32 execs; // of the task's, as last told
+	__u64 reserved; // the job in which a place is kept for the child that the task is making; 0: none
+	__u32 gone; // of a first task: that the process has gone was counted
+	__u32 zero;
 };
 
 #define TOLD_EXIT 1
 #define TOLD_FREE 2
+#define TOLD_CLONE 4
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -81,6 +85,8 @@ struct total {
 	__u64 read; // bytes
 	__u64 written;
 	__u64 tasks;
+	__u64 processes; // born into the job less those that exited in it: those that were put in or taken out jobd knows
+	__u64 reserved; // children that are being made, and are none of these yet
 	__u64 leaving; // CPU of tasks that have exited and are not gone yet: what they had used by then, ns
 };
 
@@ -93,9 +99,35 @@ struct {
 	__type(value, struct total);
 } totals SEC(".maps");
 
+// limit is how many processes a job may have. Only jobd writes it.
+struct limit {
+	__s64 most;
+	__s64 more; // processes that the total does not count
+};
+
+// By job, of those that have one.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u64);
+	__type(value, struct limit);
+} limits SEC(".maps");
+
 static __always_inline bool some(const struct label *l)
 {
 	return l->in || l->out;
+}
+
+// become makes the label of a new task that of whoever makes it.
+static __always_inline void become(struct label *to, const struct label *from)
+{
+	*to = *from;
+	to->base = 0;
+	to->left = 0;
+	to->told = 0;
+	to->reserved = 0;
+	to->gone = 0;
 }
 
 static __always_inline void note_ids(struct label *l, const struct cred *c)
