@@ -8,8 +8,11 @@
  *                             then, makes a CLONE_PARENT child, which the
  *                             kernel gives init for a parent from birth
  *   escape burn MS            burn MS of CPU and end
+ *   escape forks N            fork N children that stay, and say how many there
+ *                             were and why not more; then end them
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,6 +77,25 @@ static void sleep_on(void)
 		pause();
 }
 
+static int forks(int n)
+{
+	pid_t *pids = calloc(n, sizeof *pids);
+	int i = 0;
+
+	if (!pids)
+		return 1;
+	while (i < n && (pids[i] = fork()) > 0)
+		i++;
+	if (i < n && pids[i] == 0)
+		sleep_on();
+	printf("%d %s\n", i, i < n ? strerror(errno) : "ok");
+	while (--i >= 0) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct timespec tick = { 0, 1000000 };
@@ -81,6 +104,8 @@ int main(int argc, char **argv)
 		burn(atol(argv[2]));
 		return 0;
 	}
+	if (argc == 3 && strcmp(argv[1], "forks") == 0)
+		return forks(atoi(argv[2]));
 	if (argc == 4 && strcmp(argv[1], "daemon") == 0) {
 		daemonise();
 		burn(atol(argv[3]));
@@ -102,6 +127,6 @@ int main(int argc, char **argv)
 		tell(argv[2]);
 		sleep_on();
 	}
-	fprintf(stderr, "usage: escape daemon FILE MS | clone-parent FILE | burn MS\n");
+	fprintf(stderr, "usage: escape daemon FILE MS | clone-parent FILE | burn MS | forks N\n");
 	return 2;
 }

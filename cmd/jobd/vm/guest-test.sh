@@ -356,6 +356,30 @@ systemd_run_is_seen() { # in the login that is open
 
 in_scope() { [ -s "/sys/fs/cgroup/system.slice/$1.scope/cgroup.procs" ]; }
 
+# The kernel has forks fail in a full job, to the process, whether jobd runs or not; elsewhere nothing changes.
+limit_refuses() {
+	local limited full='5 Resource temporarily unavailable' now
+	equals 'the kernel refuses forks beyond a limit' "$(ask .refusal status)" lsm
+	open_login full alice
+	limited=$(in_login full 'jobctl id --json' | jq -r .seq)
+	now=$(members "$limited" | wc -w)
+	equals 'root limits a job' "$(code jobctl limit "$limited" $((now + 6)))" 0
+	equals 'a fork in a full job fails' "$(in_login full "$lib/escape forks 20")" "$full"
+	equals 'and as many may fork again' "$(in_login full "$lib/escape forks 20")" "$full"
+	equals 'others fork on' "$("$lib/escape" forks 20)" '20 ok'
+	matches 'the job is as large as it may be, no larger' "$(job "$limited" .peak_processes)" "^$((now + 6))\$"
+	matches 'refusals are counted' "$(ask .events.refuse status)" '^[1-9]'
+	equals 'its owner may not lift it' "$(in_login full "jobctl limit $limited none >/dev/null 2>&1; echo \$?")" 1
+	systemctl stop jobd
+	equals 'it holds while jobd is stopped' "$(in_login full "$lib/escape forks 20")" "$full"
+	systemctl start jobd
+	equals 'and when it is back' "$(in_login full "$lib/escape forks 20")" "$full"
+	equals 'nobody is put into a full job' "$(jobctl limit "$limited" "$now" >/dev/null; code jobctl attach $$ "$limited")" 1
+	equals 'without a limit it forks on' "$(jobctl limit "$limited" none >/dev/null; in_login full "$lib/escape forks 20")" '20 ok'
+	close_login full
+	until_ok 60 ended "$limited"
+}
+
 # Twenty at once, held by a pipe that nobody writes to.
 twenty_logins() {
 	local i hold seqs pids=()
@@ -421,7 +445,7 @@ main() {
 	fi
 	section jobd_is_ready || return
 	for name in login_is_a_job cpu_agrees escapes_stay_in jobd_restarted logout_leaves_the_daemon jobd_killed \
-		the_job_ends su_is_a_mark twenty_logins exit_codes the_books_balance jobd_is_down; do
+		the_job_ends su_is_a_mark limit_refuses twenty_logins exit_codes the_books_balance jobd_is_down; do
 		section "$name"
 	done
 }
