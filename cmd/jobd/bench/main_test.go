@@ -28,6 +28,7 @@ var sections = []struct {
 }{
 	{"process", (*bench).process},
 	{"strangers", (*bench).strangers},
+	{"ran", (*bench).ran},
 	{"login", (*bench).login},
 	{"size", (*bench).size},
 	{"attach", (*bench).attach},
