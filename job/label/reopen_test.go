@@ -19,13 +19,18 @@ func TestIntegrationToldOnce(t *testing.T) {
 	}
 	s.tell()
 	type counts struct{ clones, exits, frees int }
-	lives, exits, done := make(map[int32]*counts), 0, false
+	type process struct {
+		pid   int32
+		start int64 // a pid may be used again
+	}
+	lives, exits, done := make(map[process]*counts), 0, false
 	take := func(e *Events) {
 		e.Each(func(ev *Event) bool {
-			c := lives[ev.PID]
+			one := process{ev.PID, ev.Start}
+			c := lives[one]
 			if c == nil {
 				c = &counts{}
-				lives[ev.PID] = c
+				lives[one] = c
 			}
 			switch ev.Kind {
 			case Clone:
@@ -57,10 +62,10 @@ func TestIntegrationToldOnce(t *testing.T) {
 		}
 	}
 	bad := 0
-	for pid, c := range lives {
+	for one, c := range lives {
 		if c.exits > 0 && *c != (counts{1, 1, 1}) && *c != (counts{1, 1, 0}) {
 			if bad++; bad < 10 {
-				t.Errorf("process %d was told of: %+v", pid, *c)
+				t.Errorf("process %d was told of: %+v", one.pid, *c)
 			}
 		}
 	}
