@@ -99,7 +99,7 @@ func (s *stage) event(word string) label.Event {
 	task := number(by)
 	switch word[0] {
 	case 'c':
-		s.starts[ev.PID], ev.Other = s.now, task
+		s.starts[ev.PID], ev.Other, ev.Real = s.now, task, uint64(task)
 	case 'C':
 	case 't':
 		ev.TID = task
