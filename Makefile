@@ -19,7 +19,7 @@ PAM_CFLAGS := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fsta
 PAM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=pam/module/pam_job.map
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all build demo test test-vm test-full bench fuzz soak lint bpf deps clean
+.PHONY: all build demo test test-bpf test-vm test-full bench fuzz soak lint bpf deps clean
 all: build
 
 build: bin/jobd bin/jobctl bin/pam_job.so
@@ -43,6 +43,12 @@ demo: deps build
 test: deps build
 	$(GO) test -timeout 15m -run '$(RUN)' $(PKG)
 
+# The stories, escapes, restarts, kills and random operations again, with the engine that the kernel tells. What is not named here is in
+# test-full.
+test-bpf: build
+	JOBD_E2E_ENGINE=bpf JOBD_INTEGRATION=1 $(GO) test -count 1 -timeout 15m \
+		-run 'Story|Storm|Parity|FromSSH|FromNested|Attach|Move|Detach|Handover|Restart|Killed|Kill|Random|Midnight|Programs|Hostile|Login|Limit' ./cmd/jobd/e2e
+
 # The main job on a whole Debian 12 with systemd, in qemu; then power cuts and clocks that jump on a bare kernel.
 test-vm: build
 	cmd/jobd/vm/run.sh
@@ -51,6 +57,7 @@ test-vm: build
 # All of it, with the race detector, and every fuzzer for a while.
 test-full: deps build lint
 	JOBD_INTEGRATION=1 JOBD_FULL=1 $(GO) test -race -timeout 60m -run '$(RUN)' $(PKG)
+	JOBD_E2E_ENGINE=bpf JOBD_INTEGRATION=1 JOBD_FULL=1 $(GO) test -race -count 1 -timeout 60m ./cmd/jobd/e2e
 	$(MAKE) fuzz
 	$(MAKE) test-vm JOBD_POWER_CUTS=20
 

@@ -16,18 +16,19 @@ type BPF struct {
 	engine
 	events *label.Events
 
-	limits   limits
-	waiting  map[known]*proc // have exited, and the kernel still charges something to them
-	adrift   []watch.ID      // are in a job, and inherit from nobody in it
-	lostBy   lostEvents
-	lost     bool
-	unsure   bool   // what the engine before had not read may have gaps
-	reported uint64 // losses that a Lost event has told of
-	upTo     int64  // the last event's stamp
-	emptied  bool   // the last Drain read everything
-	mended   time.Time
-	expired  int64 // CLOCK_MONOTONIC ns: when it was last looked who has waited for too long
-	comm     string
+	limits    limits
+	waiting   map[known]*proc // have exited, and the kernel still charges something to them
+	adrift    []watch.ID      // are in a job, and inherit from nobody in it
+	lostBy    lostEvents
+	lost      bool
+	unsure    bool   // what the engine before had not read may have gaps
+	reported  uint64 // losses that a Lost event has told of
+	upTo      int64  // the last event's stamp
+	emptied   bool   // the last Drain read everything
+	mended    time.Time
+	expired   int64 // CLOCK_MONOTONIC ns: when it was last looked who has waited for too long
+	comm      string
+	spareUsed []*label.Used // for reuse
 }
 
 // known is a process as the kernel tells of it.
@@ -243,7 +244,9 @@ func (c *BPF) expire(emit Emit) {
 			if !zombie { // that it is gone should have been told by now
 				c.counts.RecordsUntold++
 			}
-			c.usage(p).CPU += p.leaving
+			if p.leaving != nil {
+				c.charge(p, p.leaving)
+			}
 			c.used(p, true, emit)
 		}
 	}

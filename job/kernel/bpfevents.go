@@ -131,7 +131,7 @@ func (c *BPF) exits(ev *label.Event, emit Emit) {
 		return
 	}
 	c.note(p, ev)
-	p.leaving += int64(ev.Left.CPU)
+	c.leaves(p, &ev.Left.Used)
 	e := c.event(watch.Exit, p, ev.TID, ev.Time)
 	e.Value, e.Valid = int64(ev.Value), true
 	c.emit(e, emit)
@@ -158,7 +158,9 @@ func (c *BPF) freed(ev *label.Event, emit Emit) {
 		return
 	}
 	c.charge(p, &ev.Used)
-	p.leaving = max(p.leaving-int64(ev.Real), 0) // of its exit nobody may have told
+	if p.leaving != nil { // else nobody told of its exit
+		p.leaving.Less(&ev.Used)
+	}
 	if last := p.loses(ev.TID); gone && last {
 		c.used(p, false, emit)
 	}
@@ -170,6 +172,9 @@ func (c *BPF) used(p *proc, estimated bool, emit Emit) {
 	e := c.event(watch.Used, p, p.id.PID, c.clock.mono)
 	e.Usage, e.Inferred = p.usage, estimated
 	c.emit(e, emit)
+	if p.leaving != nil && len(c.spareUsed) < spareMost {
+		c.spareUsed = append(c.spareUsed, p.leaving)
+	}
 	c.lin.release(p)
 }
 

@@ -106,7 +106,7 @@ func (s *stage) event(word string) label.Event {
 	case 'x':
 		ev.Kind, ev.Other = label.Exec, task
 	case 'e', 'E':
-		ev.Kind, ev.TID, ev.Value, ev.Left.CPU = label.Exit, task, uint64(task), 1
+		ev.Kind, ev.TID, ev.Value, ev.Left.Used.CPU = label.Exit, task, uint64(task), 1
 		if word[0] == 'E' {
 			ev.Real = 1
 		}

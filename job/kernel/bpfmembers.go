@@ -193,7 +193,7 @@ func (l *lineage) enter(p *proc, in Label, start, now int64) {
 // abandon makes a process one that nobody tells of.
 func (l *lineage) abandon(p *proc, now int64) {
 	p.setLabel(0, now)
-	p.tids, p.usage, p.leaving, p.adrift = nil, nil, 0, false // what it uses from here on nobody tells
+	p.tids, p.usage, p.leaving, p.adrift = nil, nil, nil, false // what it uses from here on nobody tells
 	if !p.stranger {
 		p.stranger, p.scanned, p.start = true, true, p.start/nsPerTick*nsPerTick // as /proc has it
 		l.strangers++

@@ -102,7 +102,7 @@ func (w *world) exit(b *being, tid int32, early bool) {
 	}
 	over := !b.first && len(b.others) == 0
 	ev := label.Event{Kind: label.Exit, TID: tid}
-	ev.Left.CPU = 1
+	ev.Left.Used.CPU = 1
 	if over || early {
 		ev.Real = 1
 	}
@@ -132,7 +132,7 @@ func (w *world) exec(b *being, tid int32) {
 	}
 	if tid != b.pid {
 		if b.first {
-			w.tell(b, label.Event{Kind: label.Exit, TID: b.pid, Left: label.Left{CPU: 1}})
+			w.tell(b, label.Event{Kind: label.Exit, TID: b.pid, Left: label.Left{Used: label.Used{CPU: 1}}})
 		}
 		b.first, b.others = true, nil
 		w.release(b, tid)

@@ -43,6 +43,19 @@ func (c *BPF) usage(p *proc) *watch.Usage {
 	return p.usage
 }
 
+// leaves notes what a task had used when it exited: that is what is known of it until it is gone.
+func (c *BPF) leaves(p *proc, t *label.Used) {
+	if p.leaving == nil {
+		if n := len(c.spareUsed); n > 0 {
+			p.leaving, c.spareUsed = c.spareUsed[n-1], c.spareUsed[:n-1]
+			*p.leaving = label.Used{}
+		} else {
+			p.leaving = new(label.Used)
+		}
+	}
+	p.leaving.Add(t)
+}
+
 // charge adds what a task had used in the end.
 func (c *BPF) charge(p *proc, t *label.Used) {
 	u := c.usage(p)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/jobd-project/jobd/job/label"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -65,8 +66,8 @@ type handedProc struct {
 	Roots       bool
 	Doubtful    bool
 	Wrote       int64
-	Leaving     int64 `json:",omitempty"`
-	Adrift      bool  `json:",omitempty"`
+	Leaving     *label.Used `json:",omitempty"`
+	Adrift      bool        `json:",omitempty"`
 }
 
 // handedMark is one process in the bounds of a label; it may have gone.

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/jobd-project/jobd/job/label"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -58,7 +59,7 @@ type proc struct {
 	wrote   int64 // stamp: what it forked until then may have another label in the kernel
 	// suspect: nobody saw which program it ran, which may have been an exempt one.
 	suspect bool
-	leaving int64 // what those of them had used by then that have exited, ns
+	leaving *label.Used // what its tasks had used at their exits that have exited, and may yet be charged with more; nil: nothing
 	// stranger: it is known from /proc only, by an engine that is partial.
 	stranger bool
 	// adrift: it is in a job, and nobody was told so yet, because it inherits from nobody in there.

@@ -31,7 +31,7 @@ type Event struct {
 	TID   int32
 	Other int32  // of a Clone the process that called clone, of a Refused the error that its caller got, of an Exec the task's number before, of a UID or GID 1 where that was a while ago
 	Value uint64 // of a Clone or Refused its flags, of an Exit the wait status, of a UID or GID the effective id
-	Real  uint64 // of a Clone the process that is the parent; of a UID or GID the real id; of an Exit 1 where no other task of the process is left; of a Free the CPU of its Exit
+	Real  uint64 // of a Clone the process that is the parent; of a UID or GID the real id; of an Exit 1 where no other task of the process is left
 
 	Left Left // of an Exit
 	Used Used // of a Free
@@ -41,13 +41,13 @@ type Event struct {
 type Left struct {
 	MaxRSS   uint64 // pages
 	VM       uint64 // pages; 0: not known
-	CPU      uint64 // of the task, so far, ns
 	Parent   int32
 	UID, GID uint32
 	Flags    uint32 // PF_… (include/linux/sched.h)
 	Policy   uint32
 	Nice     int32
 	Comm     [16]byte
+	Used     Used // by the task, so far: without integrals and delays
 }
 
 // Used is what one task had used in the end. CPU is exact, User and System are in ticks; ns. Sizes are bytes, integrals pages and ns.
@@ -64,7 +64,7 @@ type Used struct {
 // The sizes of the records (bpf/event.h).
 const (
 	eventSize = 56
-	leftSize  = eventSize + 64
+	leftSize  = eventSize + 56 + sumsCount*8
 	usedSize  = eventSize + 20*8
 )
 
@@ -99,8 +99,9 @@ func decode(e *Event, b []byte) error {
 
 func (l *Left) decode(b []byte) {
 	le := binary.LittleEndian
-	l.MaxRSS, l.VM, l.CPU = le.Uint64(b), le.Uint64(b[8:]), le.Uint64(b[16:])
-	b = b[24:]
+	l.MaxRSS, l.VM = le.Uint64(b), le.Uint64(b[8:])
+	l.Used.decode(b[56 : leftSize-eventSize])
+	b = b[16:]
 	l.Parent, l.UID, l.GID, l.Flags = int32(le.Uint32(b)), le.Uint32(b[4:]), le.Uint32(b[8:]), le.Uint32(b[12:])
 	l.Policy, l.Nice = le.Uint32(b[16:]), int32(le.Uint32(b[20:]))
 	copy(l.Comm[:], b[24:])

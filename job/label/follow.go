@@ -208,7 +208,7 @@ type Listed struct {
 	CPU      uint64 // so far, ns, as of the last tick
 	PID, TID int32
 	Parent   int32
-	Exiting  bool
+	Exiting  bool // that was told
 	Gone     Used // what its process's threads have used that are gone: without integrals and delays
 }
 

@@ -27,7 +27,7 @@ struct event {
 	__u32 kind;
 	__s32 other; // of a CLONE who called clone; of a REFUSED the error that the caller gets; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
 	__u64 value; // of a CLONE or REFUSED its flags, of an EXIT the wait status, of a UID or GID the effective id
-	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXIT 1 where no other task of the process is left; of a FREE the CPU of its EXIT
+	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXIT 1 where no other task of the process is left
 };
 
 // left is an EXIT: what is known of a process only while it is there.
@@ -35,13 +35,13 @@ struct left {
 	struct event event;
 	__u64 maxrss; // pages
 	__u64 vm; // pages; 0: not known
-	__u64 cpu; // so far, ns
 	__s32 parent;
 	__u32 uid, gid;
 	__u32 flags; // PF_…
 	__u32 policy;
 	__s32 nice;
 	char comm[16];
+	struct sums sums; // of the task, so far
 };
 
 // used is a FREE: what a task had used when all of it was charged.
@@ -241,7 +241,6 @@ int BPF_PROG(exits, struct task_struct *task)
 	e->event.value = task->exit_code;
 	e->event.real = last;
 	e->maxrss = task->signal->maxrss;
-	e->cpu = task->se.sum_exec_runtime;
 	mm = task->mm; // none before Linux 6.16
 	e->vm = 0;
 	if (mm)
@@ -253,6 +252,7 @@ int BPF_PROG(exits, struct task_struct *task)
 	e->policy = task->policy;
 	e->nice = task->static_prio - 120; // include/linux/sched/prio.h, PRIO_TO_NICE
 	bpf_probe_read_kernel(e->comm, sizeof(e->comm), task->comm);
+	set_sums(&e->sums, task);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }
@@ -286,15 +286,7 @@ int BPF_PROG(frees, struct task_struct *task)
 		return 0;
 	}
 	fill(&e->event, l, task, FREE);
-	e->event.real = l->base + l->left;
-	e->sums.cpu = task->se.sum_exec_runtime;
-	e->sums.user = task->utime;
-	e->sums.system = task->stime;
-	e->sums.minflt = task->min_flt;
-	e->sums.majflt = task->maj_flt;
-	e->sums.nvcsw = task->nvcsw;
-	e->sums.nivcsw = task->nivcsw;
-	set_io(&e->sums, &task->ioac);
+	set_sums(&e->sums, task);
 	e->rss_integral = task->acct_rss_mem1;
 	e->vm_integral = task->acct_vm_mem1;
 	e->cpu_delay = task->sched_info.run_delay;

@@ -151,7 +151,7 @@ int list(struct bpf_iter__task *ctx)
 	one.tgid = task->tgid;
 	one.tid = task->pid;
 	one.parent = task->real_parent->tgid;
-	one.exiting = !!(task->flags & PF_EXITING);
+	one.exiting = !!(l->told & TOLD_EXIT);
 	one.gone.cpu = task->signal->sum_sched_runtime;
 	one.gone.user = task->signal->utime;
 	one.gone.system = task->signal->stime;

@@ -149,6 +149,18 @@ static __always_inline void set_io(struct sums *to, const struct task_io_account
 	to->cancelled = io->cancelled_write_bytes;
 }
 
+static __always_inline void set_sums(struct sums *to, struct task_struct *task)
+{
+	to->cpu = task->se.sum_exec_runtime;
+	to->user = task->utime;
+	to->system = task->stime;
+	to->minflt = task->min_flt;
+	to->majflt = task->maj_flt;
+	to->nvcsw = task->nvcsw;
+	to->nivcsw = task->nivcsw;
+	set_io(to, &task->ioac);
+}
+
 static __always_inline void count(void *map, __u32 slot)
 {
 	__u64 *n = bpf_map_lookup_elem(map, &slot);
