@@ -38,7 +38,8 @@ func (c *engine) Place(pid int32, jid job.JID) (job.Placement, error) {
 }
 
 // OwnSession gives a process's audit session, if that can be a witness: nil where others have it who are in no job that it
-// speaks for, as with su in a session that is older than jobd. Everything in there would be taken for the job's.
+// speaks for, as with su in a session that is older than jobd. Everything in there would be taken for the job's. An engine that is partial
+// has none.
 func (c *engine) OwnSession(pid int32) *uint32 {
 	session := c.FS.Session(pid)
 	st, err := c.FS.Status(pid)
@@ -51,6 +52,8 @@ func (c *engine) OwnSession(pid int32) *uint32 {
 		if !c.spokenFor(st.PPID, *session) {
 			return nil
 		}
+	case c.partial:
+		return nil // to tell takes a look at all processes, and the kernel's label says more
 	case p == nil || p.scanned || p.parent.PID != st.PPID: // whoever it has the session from may have gone
 		if c.strangersIn(*session, pid) {
 			return nil

@@ -173,6 +173,13 @@ func (fs FS) Children(pid int32) (out []int32) {
 	return out
 }
 
+// listsChildren reports whether the kernel lists children at all. pid is somebody who is there.
+func (fs FS) listsChildren(pid int32) bool {
+	n := strconv.Itoa(int(pid))
+	_, err := os.Stat(string(fs) + "/" + n + "/task/" + n + "/children")
+	return err == nil
+}
+
 func numbers(dir string) ([]int32, error) {
 	d, err := os.Open(dir)
 	if err != nil {

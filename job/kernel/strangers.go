@@ -85,31 +85,42 @@ func (c *engine) everybody() []watch.ID {
 
 // descendants gives the living processes below one, itself first: as /proc has them, and those that are followed as they were forked.
 func (c *engine) descendants(id watch.ID) []watch.ID {
-	followed := make(map[watch.ID][]watch.ID)
-	for p := range c.lin.all() {
-		if !p.stranger {
-			followed[p.parent] = append(followed[p.parent], p.id)
-		}
-	}
-	var listed map[int32][]int32
-	if c.Alive(id) { // else its pid may be another's
-		listed = c.byParent()
-	}
+	below := c.below(c.Alive(id)) // else its pid may be another's
 	out, in := []watch.ID{id}, map[watch.ID]bool{id: true}
-	for i := 0; i < len(out); i++ {
-		below := followed[out[i]]
-		for _, pid := range listed[out[i].PID] {
-			if child, ok := c.Identify(pid); ok {
-				below = append(below, child)
+	add := func(child watch.ID) {
+		if !in[child] {
+			in[child], out = true, append(out, child)
+		}
+	}
+	for i, more := 0, true; more; {
+		for ; i < len(out); i++ {
+			for _, pid := range below(out[i].PID) {
+				if child, ok := c.Identify(pid); ok {
+					add(child)
+				}
 			}
 		}
-		for _, child := range below {
-			if !in[child] {
-				in[child], out = true, append(out, child)
+		for p := range c.lin.all() {
+			if !p.stranger && in[p.parent] {
+				add(p.id)
 			}
 		}
+		more = i < len(out)
 	}
 	return out
+}
+
+// below gives who says whose children are, by pid: the kernel, where it lists them (CONFIG_PROC_CHILDREN), because a login waits for it;
+// else all processes are asked for their parents.
+func (c *engine) below(alive bool) func(pid int32) []int32 {
+	switch {
+	case !alive:
+		return func(int32) []int32 { return nil }
+	case c.FS.listsChildren(c.self):
+		return c.FS.Children
+	}
+	listed := c.byParent()
+	return func(pid int32) []int32 { return listed[pid] }
 }
 
 // byParent reads who is whose child, from the status of every process, which nobody can hold up.
