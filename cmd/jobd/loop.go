@@ -224,13 +224,13 @@ func (d *jobd) lookForAudit() {
 			continue
 		}
 		poe, ok := d.table.POE(jid)
-		session := d.engine.OwnSession(saved.POE)
+		session := kernel.Proc.Session(saved.POE)
 		if !ok || !d.engine.Alive(poe) || session == nil {
 			continue
 		}
 		delete(d.lateAudit, jid)
 		p := saved.Placement
-		p.Audit = session
+		p.Audit = d.engine.OwnSession(saved.POE)
 		witness := d.engine.Testify(kernel.Label(jid), p, session)
 		err = d.table.SetPlacement(jid, p, func(in *job.Info) {
 			in.AuditSession, in.LoginUID = session, kernel.Proc.LoginUID(saved.POE)
