@@ -159,7 +159,10 @@ func (t *Table) POE(jid JID) (watch.ID, bool) {
 // Former gives the job that a nested POE goes back to when it closes its session.
 func (t *Table) Former(id watch.ID) (JID, bool) {
 	m := t.member(id)
-	if m == nil || m.job.poe != id || m.job.ParentJID == nil || t.jobs[*m.job.ParentJID] == nil {
+	if m == nil || m.job.poe != id || m.job.ParentJID == nil {
+		return 0, false
+	}
+	if parent := t.jobs[*m.job.ParentJID]; parent == nil || parent.isOver() {
 		return 0, false
 	}
 	return *m.job.ParentJID, true
@@ -177,6 +180,9 @@ func (t *Table) Attach(id watch.ID, jid JID, as Entrant) error {
 			return nil
 		}
 		return fmt.Errorf("process %d is in job %d: %w", id.PID, m.job.Seq, ErrOtherJob)
+	}
+	if e.isOver() { // its books are still to be closed
+		return fmt.Errorf("%d: %w", jid.Seq(), ErrNoJob)
 	}
 	if e.room() < 1 {
 		return e.full()
@@ -199,7 +205,9 @@ func (t *Table) Adopt(id watch.ID, jid JID, as Entrant) error {
 // Move takes a process from its job into another; the old one ends when it is empty then. What it has spent so far stays
 // with the old one.
 func (t *Table) Move(id watch.ID, jid JID, as Entrant) error {
-	if e := t.jobs[jid]; e != nil && e.room() < 1 && t.home(id) != nil && t.home(id) != e {
+	if e := t.jobs[jid]; e != nil && e.isOver() && t.home(id) != nil {
+		return fmt.Errorf("%d: %w", jid.Seq(), ErrNoJob)
+	} else if e != nil && e.room() < 1 && t.home(id) != nil && t.home(id) != e {
 		return e.full()
 	}
 	return t.Return(id, jid, as)

@@ -223,6 +223,8 @@ func TestTableAgainstModel(t *testing.T) {
 					expect(rt, err, nil)
 				case m.home[p] != 0:
 					expect(rt, err, ErrOtherJob)
+				case m.emptied[j] != endingOf{}: // only its books are still to be closed
+					expect(rt, err, ErrNoJob)
 				case m.full(j):
 					expect(rt, err, ErrFull)
 				default:
@@ -263,6 +265,8 @@ func TestTableAgainstModel(t *testing.T) {
 					expect(rt, err, ErrNoJob)
 				case m.home[p] == 0:
 					expect(rt, err, ErrNotMember)
+				case !back && m.emptied[j] != endingOf{}:
+					expect(rt, err, ErrNoJob)
 				case !back && m.home[p] != j && m.full(j):
 					expect(rt, err, ErrFull)
 				default:

@@ -34,7 +34,8 @@ type follower interface {
 	Drain(emit kernel.Emit) error
 	Behind(moment int64) bool
 	Counts() kernel.Counts
-	Loss() error // nil: nothing is missing that is still to be made good
+	Lag() time.Duration // how long after the end of a process its record may come
+	Loss() error        // nil: nothing is missing that is still to be made good
 	Close()
 }
 

@@ -92,7 +92,7 @@ func (d *jobd) enter(id watch.ID, jid job.JID, put func(watch.ID, job.JID, job.E
 	if err := d.engine.Attach(id, kernel.Label(jid), monotonic()); err != nil {
 		return err
 	}
-	return put(id, jid, job.Entrant{Known: d.onFile(id), Before: kernel.Proc.Spent(id.PID)})
+	return put(id, jid, job.Entrant{Known: d.onFile(id), Before: d.spentBy(id)})
 }
 
 // onFile is a process's identity on file; without a start where it has gone, or cannot be looked at now.
@@ -102,6 +102,13 @@ func (d *jobd) onFile(id watch.ID) job.Known {
 		return job.Known{PID: id.PID}
 	}
 	return job.Known{PID: id.PID, Start: st.Start}
+}
+
+// spentBy reads what a process has used, as its record will have it: with its threads that are gone, as far as they are on that.
+func (d *jobd) spentBy(id watch.ID) job.Spent {
+	s := kernel.Proc.Spent(id.PID)
+	s.CPU += d.engine.Exited(id)
+	return s
 }
 
 // rehouse puts a process into its new job's cgroup. Where that job has none of its own, the process at least leaves that of
@@ -167,7 +174,7 @@ func (d *jobd) detachOne(id watch.ID, jid job.JID, since int64) error {
 	if err != nil {
 		return err
 	}
-	known, spent := d.onFile(id), kernel.Proc.Spent(id.PID)
+	known, spent := d.onFile(id), d.spentBy(id)
 	if known.Start == 0 {
 		return kernel.ErrGone
 	}

@@ -54,14 +54,14 @@ func (d *jobd) begin(missing time.Time) error {
 }
 
 // killCosts is how much of the time before the last write to a file can be missing from the books when jobd was killed: what waited
-// for its commit then, and how long a commit takes on a busy disk.
+// for its commit then, and how long a commit takes on a busy disk. What was not told yet by then comes on top.
 const killCosts = 2 * time.Second
 
 // markDown notes that jobd was not there until now, since it was stopped or something killed it.
 func (d *jobd) markDown(until time.Time, stopped bool) {
 	since := d.whole
 	if !stopped {
-		since = since.Add(-killCosts)
+		since = since.Add(-killCosts - d.engine.Lag())
 	}
 	if by := job.ClockStep(until.Sub(d.whole), 0); by < 0 { // time has passed, however little
 		d.markStep(d.whole, until, "while jobd was not running the clock was set")

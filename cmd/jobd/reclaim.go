@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -65,6 +66,9 @@ func (d *jobd) reclaim(jid job.JID, strays []watch.ID) (n int) {
 		err := d.engine.Attach(id, kernel.Label(jid), monotonic())
 		if err == nil {
 			err = put(id, jid, job.Entrant{})
+		}
+		if errors.Is(err, kernel.ErrGone) {
+			continue
 		}
 		if err != nil {
 			d.log.Error("cannot take back a process that has a job's witness", "jid", jid, "pid", id.PID, "error", err)

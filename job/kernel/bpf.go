@@ -190,6 +190,9 @@ func (c *BPF) checkLoss() error {
 // Behind reports whether the last Drain left something that is from before a moment, CLOCK_MONOTONIC ns.
 func (c *BPF) Behind(moment int64) bool { return !c.emptied && c.upTo < moment }
 
+// Lag is how long after the end of a process its record may come.
+func (c *BPF) Lag() time.Duration { return time.Duration(freeMost) + 2*time.Second }
+
 // Loss gives ErrLoss while a loss is not made good.
 func (c *BPF) Loss() error {
 	if c.lost || c.unsure {
@@ -238,12 +241,11 @@ func (c *BPF) expire(emit Emit) {
 		inhabited[p.label] = true
 	}
 	for _, p := range c.waiting {
-		age := c.clock.mono - p.since
-		zombie := age > zombieMost && c.listed(p)
-		if age > freeMost || zombie && !inhabited[p.label] {
-			if !zombie { // that it is gone should have been told by now
-				c.counts.RecordsUntold++
-			}
+		switch age := c.clock.mono - p.since; {
+		case age > zombieMost && c.listed(p) && (age > freeMost || !inhabited[p.label]):
+			c.used(p, !c.chargeZombie(p), emit)
+		case age > freeMost: // that it is gone should have been told by now
+			c.counts.RecordsUntold++
 			if p.leaving != nil {
 				c.charge(p, p.leaving)
 			}

@@ -21,6 +21,9 @@ func (c *BPF) Attach(id watch.ID, to Label, now int64) error {
 	if err != nil {
 		return err
 	}
+	if c.waiting[known{p.id.PID, m.Start}] != nil {
+		return fmt.Errorf("process %d: %w", id.PID, ErrGone) // a zombie, of whose exit was told
+	}
 	several := 0
 	if p.stranger {
 		several = 1

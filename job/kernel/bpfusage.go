@@ -56,6 +56,20 @@ func (c *BPF) leaves(p *proc, t *label.Used) {
 	p.leaving.Add(t)
 }
 
+// chargeZombie adds what the last task of a process has used that nobody waits for: it stays listed, and nothing is charged to it any more. It
+// reports whether that is sure.
+func (c *BPF) chargeZombie(p *proc) bool {
+	ns, ok := c.FS.Runtime(p.id.PID)
+	if p.leaving == nil {
+		return false
+	}
+	if sure := ok && len(p.tids) <= 1; sure {
+		p.leaving.CPU = uint64(ns)
+	}
+	c.charge(p, p.leaving)
+	return ok && len(p.tids) <= 1
+}
+
 // charge adds what a task had used in the end.
 func (c *BPF) charge(p *proc, t *label.Used) {
 	u := c.usage(p)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -136,6 +137,9 @@ func (c *Connector) closeSockets() {
 
 // ErrLoss is events that were lost, and that the table has not been compared with /proc for yet.
 var ErrLoss = errors.New("the table is still to be compared with /proc")
+
+// Lag is how long after the end of a process its record may come: not at all.
+func (c *Connector) Lag() time.Duration { return 0 }
 
 // Loss gives ErrLoss while a loss is not made good.
 func (c *Connector) Loss() error {

@@ -95,6 +95,9 @@ func (c *engine) descendants(id watch.ID) []watch.ID {
 	for i, more := 0, true; more; {
 		for ; i < len(out); i++ {
 			for _, pid := range below(out[i].PID) {
+				if p := c.lin.of(pid); p != nil && !p.stranger && p.parent != (watch.ID{}) {
+					continue // it may have been given to it, as an orphan
+				}
 				if child, ok := c.Identify(pid); ok {
 					add(child)
 				}

@@ -213,7 +213,7 @@ type Listed struct {
 }
 
 const (
-	listedTask = 80 + 8 + 4*4
+	listedTask = 88 + 8 + 4*4
 	listedSize = listedTask + sumsCount*8
 )
 
@@ -232,9 +232,9 @@ func (l *Labels) List() ([]Listed, error) {
 	le := binary.LittleEndian
 	for ; len(b) > 0; b = b[listedSize:] {
 		one := Listed{
-			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[24:])),
-			CPU: le.Uint64(b[80:]), PID: int32(le.Uint32(b[88:])), TID: int32(le.Uint32(b[92:])), Parent: int32(le.Uint32(b[96:])),
-			Exiting: le.Uint32(b[100:]) != 0,
+			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[32:])),
+			CPU: le.Uint64(b[88:]), PID: int32(le.Uint32(b[96:])), TID: int32(le.Uint32(b[100:])), Parent: int32(le.Uint32(b[104:])),
+			Exiting: le.Uint32(b[108:]) != 0,
 		}
 		one.Gone.decode(b[listedTask:listedSize])
 		out = append(out, one)

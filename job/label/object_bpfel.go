@@ -18,6 +18,7 @@ type objectLabel struct {
 	In       uint64
 	Out      uint64
 	Base     uint64
+	Past     uint64
 	Start    uint64
 	Uid      uint32
 	Euid     uint32

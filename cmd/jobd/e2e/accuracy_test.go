@@ -39,14 +39,12 @@ func TestStormsAreCounted(t *testing.T) {
 			near(t, "cpu_ns", *in.CPU, charged, 0.01)
 			sum := other.heard(t, 1+forkers+forkers*each, filepath.Base(storm), filepath.Base(tiny))
 			const own = 2 // the login and the storm itself
-			source := job.Text(job.SourceCgroup)
 			if h.kept() {
-				source = job.SourceBPF
 				near(t, "the CPU of all records", *in.CPU-*in.CPUUnattributed, charged, 0.005)
 			} else {
 				near(t, "cpu_unattributed_ns, by another listener,", *in.CPUUnattributed, charged-sum, 0.02)
 			}
-			if in.TotalProcesses != own+forkers+forkers*each || h.guessed(in) || in.CPUSource != source {
+			if in.TotalProcesses != own+forkers+forkers*each || h.guessed(in) || in.CPUSource != h.measures() {
 				t.Errorf("%d processes, want %d; estimated %v, cpu from %q", in.TotalProcesses, own+forkers+forkers*each, in.Estimated, in.CPUSource)
 			}
 			h.checkSum(t, in)

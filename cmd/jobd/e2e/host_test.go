@@ -103,6 +103,14 @@ func (h *host) guessed(in job.Info) bool {
 	return err != nil || st.RecordsUntold == 0 || st.RecordsUntold > withheldMost(st)
 }
 
+// measures is where the CPU of a job comes from that has ended.
+func (h *host) measures() job.Text {
+	if h.kept() {
+		return job.SourceBPF
+	}
+	return job.SourceCgroup
+}
+
 // configure gives jobd a configuration file.
 func (h *host) configure(text string) {
 	h.t.Helper()

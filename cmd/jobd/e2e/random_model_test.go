@@ -308,7 +308,11 @@ func (m *reference) tree(p *refProc) []*refProc {
 	out := []*refProc{p}
 	for i := 0; i < len(out); i++ {
 		for _, c := range m.living() {
-			if c.parent == out[i] {
+			parent := c.parent
+			if m.kept && c.job == nil { // nobody was told of its fork
+				parent = m.byPID(parentOf(c.pid))
+			}
+			if parent == out[i] {
 				out = append(out, c)
 			}
 		}

@@ -111,10 +111,10 @@ func startAll(h *host, sh *shell) map[string]int32 {
 func checkEnd(t *testing.T, h *host, jid job.JID) {
 	t.Helper()
 	in := h.ended(jid)
-	if in.EndReason != job.EndExit || in.Estimated {
+	if in.EndReason != job.EndExit || h.guessed(in) {
 		t.Errorf("it ended %+v", in)
 	}
-	if in.CPU == nil || *in.CPU <= 0 || in.CPUSource != job.SourceCgroup || in.CPUUnattributed == nil || *in.CPUUnattributed < 0 {
+	if in.CPU == nil || *in.CPU <= 0 || in.CPUSource != h.measures() || in.CPUUnattributed == nil || *in.CPUUnattributed < 0 {
 		t.Errorf("cpu %v from %q, unattributed %v", in.CPU, in.CPUSource, in.CPUUnattributed)
 	}
 	list, err := h.client.History(h.soon(), control.Request{User: "alice"})

@@ -117,8 +117,9 @@ int set_all(struct bpf_iter__task *ctx)
 		o->tasks++;
 	o->live += !(task->flags & PF_EXITING);
 	l->base = task->se.sum_exec_runtime;
+	l->past = task->signal->sum_sched_runtime;
 	l->left = 0;
-	l->told = 0;
+	l->told &= TOLD_EXIT;
 	l->execs = task->self_exec_id;
 	o->start = l->start = task->group_leader->start_boottime;
 	note_ids(l, task->real_cred);
@@ -152,7 +153,7 @@ int list(struct bpf_iter__task *ctx)
 	one.tid = task->pid;
 	one.parent = task->real_parent->tgid;
 	one.exiting = !!(l->told & TOLD_EXIT);
-	one.gone.cpu = task->signal->sum_sched_runtime;
+	one.gone.cpu = task->signal->sum_sched_runtime - l->past;
 	one.gone.user = task->signal->utime;
 	one.gone.system = task->signal->stime;
 	one.gone.minflt = task->signal->min_flt;

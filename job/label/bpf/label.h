@@ -8,6 +8,7 @@ struct label {
 	__u64 in;
 	__u64 out;
 	__u64 base; // CPU that the task had used when it came to this job, ns
+	__u64 past; // CPU that those tasks of its process had used which were gone then, ns
 	__u64 start; // of its process: CLOCK_BOOTTIME ns, which with the pid is a process's identity
 	__u32 uid, euid, gid, egid; // as last told
 	__u64 left; // CPU that the task had used of this job's when it exited, ns
@@ -124,6 +125,7 @@ static __always_inline void become(struct label *to, const struct label *from)
 {
 	*to = *from;
 	to->base = 0;
+	to->past = 0;
 	to->left = 0;
 	to->told = 0;
 	to->reserved = 0;
