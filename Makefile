@@ -43,11 +43,11 @@ demo: deps build
 test: deps build
 	$(GO) test -timeout 15m -run '$(RUN)' $(PKG)
 
-# The stories, escapes, restarts, kills and random operations again, with the engine that the kernel tells. What is not named here is in
+# Parity, storms, escapes, restarts, kills and random operations again, with the engine that the kernel tells. What is not named here is in
 # test-full.
 test-bpf: build
 	JOBD_E2E_ENGINE=bpf JOBD_INTEGRATION=1 $(GO) test -count 1 -timeout 15m \
-		-run 'Story|Storm|Parity|FromSSH|FromNested|Attach|Move|Detach|Handover|Restart|Killed|Kill|Random|Midnight|Programs|Hostile|Login|Limit' ./cmd/jobd/e2e
+		-run 'Parity|StormsAreCounted|FromNested|TestHandover$$|KilledWithHeld|KilledInStorms|TestRandom$$|Limit|Midnight|TestRestart|SSHLogin$$|KillMeansEmpty|AttachMoveDetach' ./cmd/jobd/e2e
 
 # The main job on a whole Debian 12 with systemd, in qemu; then power cuts and clocks that jump on a bare kernel.
 test-vm: build
