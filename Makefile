@@ -43,7 +43,7 @@ demo: deps build
 test: deps build
 	$(GO) test -timeout 15m -run '$(RUN)' $(PKG)
 
-# Parity, storms, escapes, restarts, kills and random operations again, with the engine that the kernel tells. What is not named here is in
+# Parity, storms, restarts, kills and random operations again, with the engine that the kernel tells. What is not named here is in
 # test-full.
 test-bpf: build
 	JOBD_E2E_ENGINE=bpf JOBD_INTEGRATION=1 $(GO) test -count 1 -timeout 15m \
