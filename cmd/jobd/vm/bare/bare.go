@@ -117,7 +117,8 @@ func (b *bare) check(when string) {
 }
 
 func (b *bare) start() {
-	b.jobd = exec.Command("/jobd", "--run-dir", runDir, "--state-dir", stateDir, "--config", "/jobd.toml", "--metrics-listen", "")
+	// The engine by which records are there as soon as processes have gone, and a clock that is set while jobd is down leaves a mark.
+	b.jobd = exec.Command("/jobd", "--run-dir", runDir, "--state-dir", stateDir, "--config", "/jobd.toml", "--metrics-listen", "", "--engine", "connector")
 	log, err := os.OpenFile("/run/jobd.log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err == nil {
 		b.jobd.Stderr = log
