@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/jobd-project/jobd/job"
@@ -76,8 +77,9 @@ func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
 	if err != nil {
 		return err
 	}
+	charges := d.chargesOnce()
 	for _, g := range jobs {
-		err := d.inOpenJob(ctx, g, func(live map[watch.ID]*watch.Usage, charged *int64) error {
+		err := d.inOpenJob(ctx, g, charges, func(live map[watch.ID]*watch.Usage, charged *int64) error {
 			return d.table.Checkpoint(g.info.JID, at.UnixNano(), live, charged)
 		})
 		if err != nil {
@@ -89,8 +91,8 @@ func (d *jobd) checkpoint(ctx context.Context, at time.Time) error {
 
 // inOpenJob reads what the members of a job have used, and does something with it in the loop. A job that has ended by
 // then is passed over: its members are on the books.
-func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
-	charged, err := d.charged(g) // read first: what is used meanwhile must not pass for what is on no record
+func (d *jobd) inOpenJob(ctx context.Context, g glance, charges chargesOf, f func(live map[watch.ID]*watch.Usage, charged *int64) error) error {
+	charged, err := d.charged(g, charges) // read first: what is used meanwhile must not pass for what is on no record
 	if err != nil {
 		return err
 	}
@@ -111,17 +113,22 @@ func (d *jobd) inOpenJob(ctx context.Context, g glance, f func(live map[watch.ID
 	})
 }
 
-// charged reads what the scheduler has charged to an open job; nil where nobody knows. The engine goes through all tasks for that, so it
-// is asked only where no cgroup answers.
-func (d *jobd) charged(g glance) (*int64, error) {
+// chargesOf gives what the kernel itself added up of jobs.
+type chargesOf func() (kernel.Charges, error)
+
+// chargesOnce reads that when it is asked for first, and not again: the engine goes through all tasks for it.
+func (d *jobd) chargesOnce() chargesOf { return sync.OnceValues(d.engine.Charges) }
+
+// charged reads what the scheduler has charged to an open job, the charges only where no cgroup answers; nil where nobody knows.
+func (d *jobd) charged(g glance, charges chargesOf) (*int64, error) {
 	if cpu, ok := kernel.CgroupCPU(d.cgroups, g.placement); ok {
 		return &cpu.Total, nil
 	}
-	charges, err := d.engine.Charges()
+	all, err := charges()
 	if err != nil {
 		return nil, err
 	}
-	if ns, ok := charges[kernel.Label(g.info.JID)]; ok {
+	if ns, ok := all[kernel.Label(g.info.JID)]; ok {
 		return &ns, nil
 	}
 	return nil, nil

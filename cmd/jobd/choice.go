@@ -35,12 +35,12 @@ func (d *jobd) openBPF() (err error) {
 	return nil
 }
 
-// follows reports whether the kernel tells of who is in a job.
-func (d *jobd) follows() bool { return d.labels != nil && d.labels.Events() != nil }
+// keepsTelling reports whether the kernel tells of who is in a job, also while there is no jobd, and keeps that for the next one.
+func (d *jobd) keepsTelling() bool { return d.labels != nil && d.labels.Events() != nil && !d.refused }
 
 // newEngine opens the engine. A nil pointer of one of the two would not be none.
 func (d *jobd) newEngine(options []kernel.Option) (engine, error) {
-	if d.follows() && !d.refused {
+	if d.keepsTelling() {
 		e, err := kernel.OpenBPF(kernel.Proc, d.cgroups, d.log, d.labels, options...)
 		if err != nil {
 			return nil, err

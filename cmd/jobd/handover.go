@@ -89,9 +89,6 @@ func (d *jobd) lastHandover() (*handover, error) {
 	return &h, nil
 }
 
-// keepsTelling reports whether the kernel goes on to tell while there is no jobd, and keeps that for the next one.
-func (d *jobd) keepsTelling() bool { return d.follows() && !d.refused }
-
 // queued reports whether the engine reads on from what was told while there was none, or from sockets that were held.
 func (d *jobd) queued() bool { return d.keepsTelling() || d.held() }
 
@@ -140,11 +137,10 @@ func (d *jobd) takeUpKept(last *handover, open []job.Saved) (done bool, err erro
 		d.unhold(heldEvents, heldStats)
 	}
 	if last.by(engineBPF) {
-		if err := d.goOn(kernel.Sockets{}, last, open); err == nil {
+		if err = d.goOn(kernel.Sockets{}, last, open); err == nil {
 			return true, d.catchUp(open)
-		} else {
-			d.log.Warn("cannot go on where the jobd before stopped: asking the kernel for the jobs' members", "error", err)
 		}
+		d.log.Warn("cannot go on where the jobd before stopped: asking the kernel for the jobs' members", "error", err)
 		d.closeEngine()
 	}
 	if err = d.openEngine(); err == nil {

@@ -232,10 +232,11 @@ func (a *accountant) addOpen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	charges := a.d.chargesOnce()
 	for _, g := range jobs {
 		var recs map[watch.ID]*job.Record
 		var part job.Part
-		err := a.d.inOpenJob(ctx, g, func(live map[watch.ID]*watch.Usage, charged *int64) (err error) {
+		err := a.d.inOpenJob(ctx, g, charges, func(live map[watch.ID]*watch.Usage, charged *int64) (err error) {
 			now := time.Now().UnixNano()
 			a.cut[g.info.JID] = now
 			recs, part, err = a.d.table.Since(g.info.JID, now, live, charged)

@@ -69,7 +69,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	c := d.engine.Counts()
 	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
 	s.ExecsUnread, s.Unlabelled, s.RecordsUntold = c.ExecsUnread, c.Unlabelled, c.RecordsUntold
-	s.Drained, s.Balance = d.table.Drained(), d.table.Balance()
+	s.Drained, s.Balance, s.RecordsDue = d.table.Drained(), d.table.Balance(), d.table.Due()
 	d.storeTrouble()
 	if since, why := d.troubles.degraded(); !since.IsZero() {
 		s.DegradedSince, s.DegradedWhy = &since, why

@@ -91,11 +91,7 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 			g[i].info.Command = job.Text(kernel.Proc.Comm(g[i].prime.PID))
 		}
 	}
-	charges, err := d.engine.Charges()
-	if err != nil {
-		return nil, err
-	}
-	err = d.do(ctx, func() error { // who has exited since is in the departed sums, and a pid may be another's by now
+	err := d.do(ctx, func() error { // who has exited since is in the departed sums, and a pid may be another's by now
 		for i := range g {
 			if in, err := d.table.Job(g[i].info.JID); err == nil {
 				in.Command = cmp.Or(in.Command, g[i].info.Command)
@@ -112,13 +108,15 @@ func (d *jobd) enlive(ctx context.Context, g []glance) ([]job.Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]job.Info, len(g))
+	out, charges := make([]job.Info, len(g)), d.chargesOnce()
 	for i := range g {
 		in := g[i].info
 		in.AddLive(used[i])
 		if cpu, ok := kernel.CgroupCPU(d.cgroups, g[i].placement); ok { // goes first: it lacks nothing, also of those that have just exited
 			setCgroupCPU(&in, cpu)
-		} else if ns, ok := charges[kernel.Label(in.JID)]; ok {
+		} else if all, err := charges(); err != nil {
+			return nil, err
+		} else if ns, ok := all[kernel.Label(in.JID)]; ok {
 			in.SetCPU(ns, job.SourceBPF)
 		}
 		d.setPeak(&in, g[i].placement)

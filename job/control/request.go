@@ -297,6 +297,7 @@ type StatusAnswer struct {
 	Unwitnessed   uint64            `json:"unwitnessed"`
 	Resyncs       uint64            `json:"resyncs"`
 	RecordsMissed uint64            `json:"records_missed"`
+	RecordsDue    int               `json:"records_due"`    // processes that have gone, and of which the kernel has not told yet what they used
 	RecordsUntold uint64            `json:"records_untold"` // processes whose last use the kernel did not tell in time: it is estimated
 	Unlabelled    uint64            `json:"unlabelled"`     // processes that may have been without their label in the kernel for a while
 	ExecsUnread   uint64            `json:"execs_unread"`   // programs that had gone before anybody could look

@@ -230,7 +230,8 @@ const (
 	zombieMost = int64(time.Second)
 )
 
-// expire closes the books of those that have waited for too long: with what they had used when they exited.
+// expire closes the books of those that have waited for too long: of a zombie with what /proc says, of others with what they had used when
+// they exited.
 func (c *BPF) expire(emit Emit) {
 	if len(c.waiting) == 0 || c.clock.mono-c.expired < int64(time.Second) {
 		return
@@ -242,7 +243,7 @@ func (c *BPF) expire(emit Emit) {
 	}
 	for _, p := range c.waiting {
 		switch age := c.clock.mono - p.since; {
-		case age > zombieMost && c.listed(p) && (age > freeMost || !inhabited[p.label]):
+		case age > zombieMost && (age > freeMost || !inhabited[p.label]) && c.listed(p):
 			c.used(p, !c.chargeZombie(p), emit)
 		case age > freeMost: // that it is gone should have been told by now
 			c.counts.RecordsUntold++

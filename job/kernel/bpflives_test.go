@@ -2,12 +2,12 @@ package kernel
 
 import (
 	"math"
+	"os/exec"
 	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/watch"
 )
 
@@ -143,17 +143,40 @@ func TestIntegrationBPFRefuses(t *testing.T) {
 	id, begin := shell(t, c, "sleep 60 & wait $!; exit $?")
 	c.attach7(t, id)
 	begin()
-	status := int64(-1)
+	sawItsChildKilled(t, c, id)
+}
+
+// TestIntegrationBPFZombie: the books of who is not waited for are closed all the same, and nothing in them is a guess.
+func TestIntegrationBPFZombie(t *testing.T) {
+	c := newBPFHost(t).engine()
+	cmd := exec.Command("sh", "-c", "read go; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }) // and nobody waits for it before
+	id, ok := c.Identify(int32(cmd.Process.Pid))
+	if !ok {
+		t.Fatal("it is not there")
+	}
+	c.attach7(t, id)
+	if _, err := in.Write([]byte("go\n")); err != nil {
+		t.Fatal(err)
+	}
+	var used *watch.Usage
+	guessed := false
 	until(t, c, func(e *watch.Event) error {
-		if e.Kind == watch.Clone && e.Parent == id && !e.Thread {
-			return watch.ErrRefuse
-		}
-		if e.Kind == watch.Free && e.Proc == id {
-			status = e.Value
+		if e.Kind == watch.Used && e.Proc == id && e.Usage != nil {
+			u := *e.Usage
+			used, guessed = &u, e.Inferred
 		}
 		return nil
-	}, func() bool { return status >= 0 })
-	if got := job.ExitStatus(status); got != 137 || c.Counts().Refused != 1 {
-		t.Errorf("the shell saw status %d, %d refused; want its child killed", got, c.Counts().Refused)
+	}, func() bool { return used != nil })
+	st, err := Proc.Stat(id.PID)
+	if ns, ok := Proc.Runtime(id.PID); err != nil || st.State != 'Z' || !ok || used.CPU != ns || used.CPU == 0 || guessed {
+		t.Errorf("the zombie (%c, %v) has used %d ns, on the books are %d, guessed %v", st.State, err, ns, used.CPU, guessed)
 	}
 }

@@ -16,7 +16,7 @@ import (
 type listed struct {
 	label  label.Label
 	tids   []int32
-	alive  bool // one of its tasks has not begun to exit
+	alive  bool // there is a task of whose exit nothing was told
 	parent int32
 	gone   label.Used // by its threads that are gone
 }

@@ -56,18 +56,28 @@ func (c *BPF) leaves(p *proc, t *label.Used) {
 	p.leaving.Add(t)
 }
 
+// Exited gives the CPU of a living process's threads that have exited, ns, also of those that the kernel has not freed yet.
+func (c *BPF) Exited(id watch.ID) int64 {
+	ns := c.engine.Exited(id)
+	if p := c.lin.of(id.PID); p != nil && p.id == id && p.leaving != nil {
+		ns += int64(p.leaving.CPU)
+	}
+	return ns
+}
+
 // chargeZombie adds what the last task of a process has used that nobody waits for: it stays listed, and nothing is charged to it any more. It
 // reports whether that is sure.
 func (c *BPF) chargeZombie(p *proc) bool {
-	ns, ok := c.FS.Runtime(p.id.PID)
 	if p.leaving == nil {
 		return false
 	}
-	if sure := ok && len(p.tids) <= 1; sure {
+	ns, ok := c.FS.Runtime(p.id.PID)
+	sure := ok && len(p.tids) <= 1
+	if sure {
 		p.leaving.CPU = uint64(ns)
 	}
 	c.charge(p, p.leaving)
-	return ok && len(p.tids) <= 1
+	return sure
 }
 
 // charge adds what a task had used in the end.

@@ -48,6 +48,7 @@ type drained interface {
 	Rest()
 	Ready() <-chan time.Time
 	Identify(pid int32) (watch.ID, bool)
+	Counts() Counts
 }
 
 // until drains as events come, and now and then, until enough says so.
@@ -229,10 +230,9 @@ func TestIntegrationLossIsMadeGood(t *testing.T) {
 	}
 }
 
-func TestIntegrationRefusedProcessIsKilled(t *testing.T) {
-	c := realEngine(t)
-	id, begin := shell(t, c, "sleep 60 & wait $!; exit $?")
-	begin()
+// sawItsChildKilled refuses the child of a shell that ends as that does, and looks how it ended.
+func sawItsChildKilled(t *testing.T, c drained, id watch.ID) {
+	t.Helper()
 	status := int64(-1)
 	until(t, c, func(e *watch.Event) error {
 		if e.Kind == watch.Clone && e.Parent == id && !e.Thread {
@@ -246,6 +246,13 @@ func TestIntegrationRefusedProcessIsKilled(t *testing.T) {
 	if got := job.ExitStatus(status); got != 137 || c.Counts().Refused != 1 {
 		t.Errorf("the shell saw status %d, %d refused; want its child killed", got, c.Counts().Refused)
 	}
+}
+
+func TestIntegrationRefusedProcessIsKilled(t *testing.T) {
+	c := realEngine(t)
+	id, begin := shell(t, c, "sleep 60 & wait $!; exit $?")
+	begin()
+	sawItsChildKilled(t, c, id)
 }
 
 func TestIntegrationHandleIsNeverAnothers(t *testing.T) {

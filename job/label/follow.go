@@ -30,7 +30,7 @@ type programs struct {
 	Frees    *ebpf.Program `ebpf:"frees"`
 }
 
-// Room is how many bytes of events may wait to be read, where nobody says otherwise: some 25,000 processes' lives.
+// Room is how many bytes of events may wait to be read, where nobody says otherwise: some 15,000 processes' lives.
 const Room = 8 << 20
 
 // execsSize is how many bytes of execs may: some 4,000.

@@ -188,3 +188,43 @@ func TestEntrantsAfterRestart(t *testing.T) {
 		}
 	}
 }
+
+// What a thread used in one job, and is gone, is not charged to the job that its process is moved to.
+func TestMovedWithoutAThread(t *testing.T) {
+	h := newHost(t, "--cgroup", "off")
+	a, b := h.hold(), h.hold()
+	busy := exec.Command("sh", "-c", "read go; exec "+built.lab+" thread-burn 300")
+	in, err := busy.StdinPipe()
+	must(t, err)
+	must(t, busy.Start())
+	defer func() { _ = busy.Process.Kill(); _ = busy.Wait() }()
+	pid := int32(busy.Process.Pid)
+	_, err = h.client.Attach(h.soon(), control.Request{Job: ref(a), PID: pid})
+	must(t, err)
+	_, err = in.Write([]byte("go\n"))
+	must(t, err)
+	until(t, "the thread has used CPU and is gone", func() bool {
+		st, err := kernel.Proc.Stat(pid)
+		return err == nil && st.Utime+st.Stime >= 25 && st.Threads == 1
+	})
+	until(t, "its figures are there", func() bool {
+		in := h.show(a)
+		return in.CPU != nil && *in.CPU >= 250e6
+	})
+	_, err = h.client.Move(h.soon(), control.Request{Job: ref(b), PID: pid})
+	must(t, err)
+	must(t, busy.Process.Kill())
+	_ = busy.Wait()
+	must(t, h.client.Release(h.soon(), ref(b)))
+	if in := h.ended(b); in.CPU == nil || *in.CPU > 100e6 {
+		t.Errorf("the job that it was moved to is charged %d ns: %+v", number(in.CPU), in)
+	}
+	must(t, h.client.Release(h.soon(), ref(a)))
+}
+
+func number(p *int64) int64 {
+	if p == nil {
+		return -1
+	}
+	return *p
+}

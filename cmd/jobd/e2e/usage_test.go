@@ -45,20 +45,20 @@ func TestCPU(t *testing.T) {
 	if !strings.HasPrefix(place, "/jobd/") {
 		t.Fatalf("the job is in cgroup %q", place)
 	}
-	checkCPU(t, h.show(l.jid), cgroupCPU(t, place))
+	checkCPU(t, h.show(l.jid), cgroupCPU(t, place), job.SourceCgroup)
 	charged := cgroupCPU(t, place)
 	kill(t, pid)
 	in := h.ended(l.jid)
-	checkCPU(t, in, charged)
+	checkCPU(t, in, charged, h.measures())
 	if in.Estimated {
 		t.Error("the figures are marked as estimated")
 	}
 	l.wait()
 }
 
-func checkCPU(t *testing.T, in job.Info, charged int64) {
+func checkCPU(t *testing.T, in job.Info, charged int64, source job.Text) {
 	t.Helper()
-	if in.CPU == nil || in.CPUSource != job.SourceCgroup {
+	if in.CPU == nil || in.CPUSource != source {
 		t.Fatalf("cpu %v from %q", in.CPU, in.CPUSource)
 	}
 	if off := float64(*in.CPU-charged) / float64(charged); off < -0.05 || off > 0.05 || charged < 950e6 {
