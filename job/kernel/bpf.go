@@ -113,8 +113,7 @@ type ringEars struct{ events *label.Events }
 func (r *ringEars) fd() int { return r.events.ExecsFD() }
 
 func (r *ringEars) each(heard func(pid int32, at int64)) error {
-	r.events.EachExec(func(x label.Executed) { heard(x.PID, x.Time) })
-	return nil
+	return r.events.EachExec(func(x label.Executed) { heard(x.PID, x.Time) })
 }
 
 func (r *ringEars) close() {}
@@ -124,7 +123,10 @@ func (r *ringEars) close() {}
 func (c *BPF) Drain(emit Emit) error {
 	c.clock = readClocks()
 	c.readLate()
-	n := c.read(emit)
+	n, err := c.read(emit)
+	if err != nil {
+		return err
+	}
 	if err := c.checkLoss(); err != nil {
 		return err
 	}
@@ -145,16 +147,17 @@ func (c *BPF) Drain(emit Emit) error {
 const writtenMost = 2 * time.Millisecond
 
 // read takes what had been told when it was called. It gives how many events that were.
-func (c *BPF) read(emit Emit) (n int) {
+func (c *BPF) read(emit Emit) (n int, err error) {
 	upTo := c.events.Position() + c.events.Waiting()
 	for end := time.Now().Add(writtenMost); ; nap(bornLook) {
-		c.counts.Malformed += uint64(c.events.Each(func(ev *label.Event) bool {
+		malformed, err := c.events.Each(func(ev *label.Event) bool {
 			c.take(ev, emit)
 			n++
 			return n < drainMost
-		}))
-		if c.emptied = c.events.Position() >= upTo; c.emptied || n >= drainMost || time.Now().After(end) {
-			return n
+		})
+		c.counts.Malformed += uint64(malformed)
+		if c.emptied = c.events.Position() >= upTo; err != nil || c.emptied || n >= drainMost || time.Now().After(end) {
+			return n, err
 		}
 	}
 }

@@ -29,14 +29,17 @@ func newQueued() queued {
 }
 
 // queue looks what waits. Whoever was there at its first event is in a list that was made before, or exits in the queue.
-func (c *BPF) queue() queued {
+func (c *BPF) queue() (queued, error) {
 	q := newQueued()
-	c.events.Peek(q.see)
-	return q
+	err := c.events.Peek(q.see)
+	return q, err
 }
 
 // forgetQueue drops what waits: it is about a time in which nothing was sure.
-func (c *BPF) forgetQueue() { c.events.Each(func(*label.Event) bool { return true }) }
+func (c *BPF) forgetQueue() error {
+	_, err := c.events.Each(func(*label.Event) bool { return true })
+	return err
+}
 
 func (q queued) see(ev *label.Event) {
 	k := known{ev.PID, ev.Start}

@@ -47,20 +47,27 @@ func (c *BPF) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	waits := c.queue
-	if !c.labels.kept.Found() || missed > 0 || !c.events.Found() {
+	doubtful := !c.labels.kept.Found() || missed > 0 || !c.events.Found()
+	if doubtful {
 		if err := c.settleAll(open); err != nil {
 			return nil, err
 		}
-		c.forgetQueue()
-		waits = func() queued { return queued{} }
+		if err := c.forgetQueue(); err != nil {
+			return nil, err
+		}
 	}
 	tasks, err := c.labels.kept.List()
 	if err != nil {
 		return nil, err
 	}
+	waits := queued{}
+	if !doubtful {
+		if waits, err = c.queue(); err != nil {
+			return nil, err
+		}
+	}
 	found := make(map[job.JID]Found)
-	for _, p := range c.takeIn(waits().before(processes(tasks))) {
+	for _, p := range c.takeIn(waits.before(processes(tasks))) {
 		f := found[job.JID(p.label)]
 		f.Members = append(f.Members, p.id)
 		found[job.JID(p.label)] = f
@@ -156,12 +163,16 @@ func (c *BPF) compare(emit Emit) {
 		c.emit(&e, emit)
 	}
 	tasks, err := c.labels.kept.List()
+	var waits queued
+	if err == nil {
+		waits, err = c.queue()
+	}
 	if err != nil { // try again with the next burst
 		c.Log.Error("cannot make good a loss of events", "error", err)
 		return
 	}
 	c.unsure = false
-	c.correct(c.queue().before(processes(tasks)), emit)
+	c.correct(waits.before(processes(tasks)), emit)
 	c.findExempt()
 }
 

@@ -94,21 +94,21 @@ func (e *Events) Late() error { return e.late }
 func (e *Events) FD() int { return e.ring.buffer.FD() }
 
 // Each takes the events that are there, in the order in which they were begun, until f says no. An event is valid during the call only.
-// Malformed counts records that are none.
-func (e *Events) Each(f func(*Event) bool) (malformed int) {
-	e.ring.each(func(b []byte) bool {
+// Malformed counts records that are none. An error means that the ring cannot be read any further.
+func (e *Events) Each(f func(*Event) bool) (malformed int, err error) {
+	err = e.ring.each(func(b []byte) bool {
 		if decode(&e.event, b) != nil {
 			malformed++
 			return true
 		}
 		return f(&e.event)
 	})
-	return malformed
+	return malformed, err
 }
 
 // Peek is Each without taking anything.
-func (e *Events) Peek(f func(*Event)) {
-	e.ring.peek(func(b []byte) bool {
+func (e *Events) Peek(f func(*Event)) error {
+	return e.ring.peek(func(b []byte) bool {
 		if decode(&e.event, b) == nil {
 			f(&e.event)
 		}
@@ -127,8 +127,8 @@ func (e *Events) ExecsFD() int { return e.execs.buffer.FD() }
 
 // EachExec takes the execs that are there. They are told here as well as among the events, for whoever looks at once what is run. Another
 // goroutine than that of Each may call it.
-func (e *Events) EachExec(f func(Executed)) {
-	e.execs.each(func(b []byte) bool {
+func (e *Events) EachExec(f func(Executed)) error {
+	return e.execs.each(func(b []byte) bool {
 		if x, err := decodeExecuted(b); err == nil {
 			f(x)
 		}

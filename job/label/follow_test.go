@@ -25,8 +25,8 @@ func hear(t testing.TB, e *Events, f func(*Event) (enough bool)) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; {
 		enough := false
-		if n := e.Each(func(ev *Event) bool { enough = f(ev); return !enough }); n > 0 {
-			t.Fatalf("%d records are none", n)
+		if n, err := e.Each(func(ev *Event) bool { enough = f(ev); return !enough }); n > 0 || err != nil {
+			t.Fatalf("%d records are none; %v", n, err)
 		}
 		if enough {
 			return
@@ -92,12 +92,12 @@ func TestIntegrationEvents(t *testing.T) {
 	}
 	t.Log(told, cpu)
 	var execs []Executed
-	e.EachExec(func(x Executed) {
+	err = e.EachExec(func(x Executed) {
 		if x.PID != s.pid() { // whose own exec may not have been told of yet when it got its label
 			execs = append(execs, x)
 		}
 	})
-	if len(execs) != 1 || execs[0].PID != child {
+	if err != nil || len(execs) != 1 || execs[0].PID != child {
 		t.Errorf("execs %+v", execs)
 	}
 	if lost, err := e.Lost(); lost != ([Kinds]uint64{}) || err != nil {
@@ -196,7 +196,9 @@ func BenchmarkEach(b *testing.B) {
 			_ = exec.Command("/bin/true").Run()
 		}
 		b.StartTimer()
-		l.Events().Each(func(*Event) bool { n++; return true })
+		if _, err := l.Events().Each(func(*Event) bool { n++; return true }); err != nil {
+			b.Fatal(err)
+		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
 }

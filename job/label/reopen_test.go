@@ -25,7 +25,7 @@ func TestIntegrationToldOnce(t *testing.T) {
 	}
 	lives, exits, done := make(map[process]*counts), 0, false
 	take := func(e *Events) {
-		e.Each(func(ev *Event) bool {
+		_, err := e.Each(func(ev *Event) bool {
 			one := process{ev.PID, ev.Start}
 			c := lives[one]
 			if c == nil {
@@ -43,6 +43,9 @@ func TestIntegrationToldOnce(t *testing.T) {
 			}
 			return true
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	for end := time.Now().Add(60 * time.Second); !done; {
 		l.Close()
