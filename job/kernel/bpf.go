@@ -18,6 +18,7 @@ type BPF struct {
 
 	limits    limits
 	waiting   map[known]*proc // have exited, and the kernel still charges something to them
+	heard     uint32          // bits of those who hear of processes, in a job or not
 	adrift    []watch.ID      // are in a job, and inherit from nobody in it
 	lostBy    lostEvents
 	lost      bool
@@ -104,6 +105,9 @@ func (c *BPF) Close() {
 	c.readiness.stop()
 	if c.programs != nil {
 		c.programs.stop()
+	}
+	if err := c.deafen(^uint32(0)); err != nil {
+		c.Log.Error("cannot close the engine cleanly", "error", err)
 	}
 }
 
@@ -216,7 +220,7 @@ func (c *BPF) ListenAgain() error {
 // Counts gives the engine's own figures.
 func (c *BPF) Counts() Counts {
 	n := c.counts
-	n.Processes = c.lin.live.Len() - c.lin.strangers
+	n.Processes = c.lin.live.Len() - c.lin.strangers // those in jobs, and whom somebody wants to hear of
 	n.QueuedEvents, n.EventsDropped = uint32(c.events.Waiting()), c.counts.Lost
 	return n
 }

@@ -9,8 +9,8 @@ import (
 // meanwhile, counts once.
 func (c *BPF) take(ev *label.Event, emit Emit) {
 	c.upTo = ev.Time
-	if ev.PID == c.self {
-		return // from before it lost its label
+	if ev.PID == c.self || !hears(c.heard, ev) {
+		return // from before it lost its label, or from before nobody wanted to hear of it any more
 	}
 	c.counts.Events++
 	switch {
@@ -49,31 +49,39 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 	if old.outlives(ev) {
 		return
 	}
-	if !c.bench.knows(Label(ev.Job)) { // it is over: whoever made it was its last member, and has left since
+	in := Label(ev.Job)
+	if in != 0 && !c.bench.knows(in) { // it is over: whoever made it was its last member, and has left since
 		c.takeOff(known{ev.PID, ev.Start})
-		return
+		if in = 0; ev.Bits&c.heard == 0 {
+			return
+		}
 	}
 	if old != nil && !old.stranger {
 		c.vanish(old, emit) // the end of who had the pid was lost
 	}
 	maker := c.lin.of(ev.Other)
 	p := c.lin.add(ev.PID, ev.Start)
-	p.label = Label(ev.Job)
-	if !maker.passesOn(p.label) {
-		maker = c.lin.creator(p, p.label) // it has left since: the child has not
+	p.label, p.bits = in, ev.Bits&c.heard
+	switch {
+	case maker.passesOn(in):
+	case in == 0: // it has come into a job since: the child has not
+		maker = nil
+	default:
+		maker = c.lin.creator(p, in) // it has left since: the child has not
 	}
 	if parent := c.lin.of(int32(ev.Real)); parent != nil {
 		p.parent = parent.id
 	}
 	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: ev.Time, Value: int64(ev.Value), Valid: true,
 		Admitted: c.limits.inForce}
-	if maker == nil {
-		c.setAdrift(p)
-	} else {
+	switch {
+	case maker != nil:
 		e.Parent = maker.id
 		if maker.suspect {
 			c.lookExempt(p, ev.Time)
 		}
+	case in != 0:
+		c.setAdrift(p)
 	}
 	c.scratch = e
 	if err := emit(&c.scratch); err != nil {
@@ -94,7 +102,7 @@ func (p *proc) outlives(born *label.Event) bool {
 }
 
 // passesOn reports whether what a process makes inherits a job from it, as far as those know who were told of it.
-func (p *proc) passesOn(in Label) bool { return p != nil && p.label == in && !p.adrift }
+func (p *proc) passesOn(in Label) bool { return p != nil && !p.stranger && p.label == in && !p.adrift }
 
 // setAdrift has SettleLate give a member that inherits from nobody. What it makes inherits from nobody either until it was put where it is.
 func (c *BPF) setAdrift(p *proc) {
@@ -130,8 +138,10 @@ func (c *BPF) exits(ev *label.Event, emit Emit) {
 	if p == nil {
 		return
 	}
-	c.note(p, ev)
-	c.leaves(p, &ev.Left.Used)
+	if p.label != 0 {
+		c.note(p, ev)
+		c.leaves(p, &ev.Left.Used)
+	}
 	e := c.event(watch.Exit, p, ev.TID, ev.Time)
 	e.Value, e.Valid = int64(ev.Value), true
 	c.emit(e, emit)
@@ -139,6 +149,13 @@ func (c *BPF) exits(ev *label.Event, emit Emit) {
 		return
 	}
 	c.lin.remove(p)
+	if p.label == 0 {
+		e = c.event(watch.Free, p, p.id.PID, ev.Time)
+		e.Value, e.Valid = int64(ev.Value), true
+		c.emit(e, emit)
+		c.lin.release(p)
+		return
+	}
 	p.since = ev.Time
 	c.waiting[known{ev.PID, ev.Start}] = p
 	e = c.event(watch.Free, p, p.id.PID, ev.Time)
@@ -183,7 +200,9 @@ func (c *BPF) vanish(p *proc, emit Emit) {
 	c.lin.remove(p)
 	e := c.event(watch.Free, p, p.id.PID, c.clock.mono)
 	e.Inferred = true
-	c.counts.RecordsMissed++
+	if p.label != 0 {
+		c.counts.RecordsMissed++
+	}
 	c.emit(e, emit)
 	c.lin.release(p)
 }

@@ -28,7 +28,7 @@ func (c *BPF) findChildren(emit Emit) (err error) {
 		more = false
 		for _, id := range c.everybody() {
 			p := c.lin.of(id.PID)
-			if p == nil || !p.stranger {
+			if p == nil || p.label != 0 {
 				continue
 			}
 			found, err2 := c.foundling(p)
@@ -44,7 +44,7 @@ func (c *BPF) findChildren(emit Emit) (err error) {
 // findThreads labels the threads of members that have no label.
 func (c *BPF) findThreads() (err error) {
 	for p := range c.lin.all() {
-		if p.stranger {
+		if p.label == 0 {
 			continue
 		}
 		m, err2 := c.set(p, p.kernelLabel())
@@ -63,7 +63,7 @@ func (c *BPF) foundling(p *proc) (found bool, err error) {
 		return false, notGone(err)
 	}
 	parent := c.lin.of(st.PPID)
-	if parent == nil || parent.stranger || p.start/nsPerTick < c.clock.bootTime(parent.since)/nsPerTick { // /proc says no more than the tick
+	if parent == nil || parent.label == 0 || p.start/nsPerTick < c.clock.bootTime(parent.since)/nsPerTick { // /proc says no more than the tick
 		return false, nil
 	}
 	if has, err := c.labels.kept.Get(p.id.PID); err != nil || has != (label.Label{}) {

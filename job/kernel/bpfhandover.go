@@ -24,7 +24,7 @@ func (c *BPF) HandOver() ([]byte, error) {
 func (c *BPF) state() *bpfHandover {
 	h := &bpfHandover{Lost: c.lostBy, Gen: c.lin.gen}
 	for p := range c.lin.all() {
-		if !p.stranger {
+		if p.label != 0 { // nobody hears of others any more when the next engine begins
 			h.Live = append(h.Live, p.handOver())
 		}
 	}

@@ -193,10 +193,18 @@ func (l *lineage) enter(p *proc, in Label, start, now int64) {
 	p.out, p.adrift = false, false
 }
 
-// abandon makes a process one that nobody tells of.
+// abandon makes a process one that is in no job. Nobody tells of it, unless somebody wants to hear.
 func (l *lineage) abandon(p *proc, now int64) {
 	p.setLabel(0, now)
-	p.tids, p.usage, p.leaving, p.adrift = nil, nil, nil, false // what it uses from here on nobody tells
+	p.usage, p.leaving, p.adrift = nil, nil, false // what it uses from here on nobody tells
+	if p.bits == 0 {
+		l.unfollow(p)
+	}
+}
+
+// unfollow makes a process a stranger.
+func (l *lineage) unfollow(p *proc) {
+	p.tids = nil
 	if !p.stranger {
 		p.stranger, p.scanned, p.start = true, true, p.start/nsPerTick*nsPerTick // as /proc has it
 		l.strangers++

@@ -171,7 +171,7 @@ func (b *being) listed() []int32 { return append([]int32{b.pid}, b.others...) }
 
 // before is who was there at the first event of the queue.
 func (w *world) before() map[known]listed {
-	q := newQueued()
+	q := newQueued(0)
 	for i := range w.queue {
 		q.see(&w.queue[i])
 	}

@@ -8,12 +8,16 @@ import (
 
 // queued is what waits to be read, as far as it says who was there before.
 type queued struct {
+	heard uint32 // bits of those who hear of processes that are in no job
 	born  map[known]bool
-	died  map[known]Label
+	died  map[known]listed      // as what
 	came  map[task]bool         // threads that are born in there
 	there map[known][]int32     // tasks that exit in there, or are gone, and are not born in there
 	used  map[known]*label.Used // by tasks that are gone
 }
+
+// hears reports whether an event is of a member, or of whom somebody hears.
+func hears(heard uint32, ev *label.Event) bool { return ev.Job != 0 || ev.Bits&heard != 0 }
 
 // task is one of a process's.
 type task struct {
@@ -21,16 +25,16 @@ type task struct {
 	tid int32
 }
 
-func newQueued() queued {
+func newQueued(heard uint32) queued {
 	return queued{
-		born: make(map[known]bool), died: make(map[known]Label), came: make(map[task]bool), there: make(map[known][]int32),
+		heard: heard, born: make(map[known]bool), died: make(map[known]listed), came: make(map[task]bool), there: make(map[known][]int32),
 		used: make(map[known]*label.Used),
 	}
 }
 
 // queue looks what waits. Whoever was there at its first event is in a list that was made before, or exits in the queue.
 func (c *BPF) queue() (queued, error) {
-	q := newQueued()
+	q := newQueued(c.heard)
 	err := c.events.Peek(q.see)
 	return q, err
 }
@@ -44,6 +48,7 @@ func (c *BPF) forgetQueue() error {
 func (q queued) see(ev *label.Event) {
 	k := known{ev.PID, ev.Start}
 	switch {
+	case !hears(q.heard, ev):
 	case ev.Kind == label.Clone && ev.TID == ev.PID:
 		q.born[k] = true
 	case ev.Kind == label.Clone:
@@ -51,7 +56,7 @@ func (q queued) see(ev *label.Event) {
 	case ev.Kind == label.Exit:
 		q.goes(k, ev.TID)
 		if ev.Real != 0 {
-			q.died[k] = Label(ev.Job)
+			q.died[k] = listed{label: label.Label{In: ev.Job}, bits: ev.Bits & q.heard}
 		}
 	case ev.Kind == label.Free:
 		q.goes(k, ev.TID)
@@ -73,7 +78,8 @@ func (q queued) before(now map[known]listed) map[known]listed {
 	out := make(map[known]listed)
 	for k, one := range now {
 		_, dies := q.died[k]
-		if one.label.In != 0 && !q.born[k] && (one.alive || dies) {
+		one.bits &= q.heard
+		if (one.label.In != 0 || one.bits != 0) && !q.born[k] && (one.alive || dies) {
 			one.tids = q.tasks(k, one.tids)
 			if used := q.used[k]; used != nil {
 				one.gone.Less(used) // it will be told of
@@ -81,9 +87,10 @@ func (q queued) before(now map[known]listed) map[known]listed {
 			out[k] = one
 		}
 	}
-	for k, in := range q.died {
+	for k, one := range q.died {
 		if _, there := now[k]; !there && !q.born[k] {
-			out[k] = listed{label: label.Label{In: uint64(in)}, tids: q.tasks(k, nil)}
+			one.tids = q.tasks(k, nil)
+			out[k] = one
 		}
 	}
 	return out

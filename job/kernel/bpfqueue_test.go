@@ -10,7 +10,7 @@ import (
 
 // queues makes a queue of a script, as play has it.
 func (s *stage) queues(script string) queued {
-	q := newQueued()
+	q := newQueued(0)
 	for _, word := range strings.Fields(script) {
 		ev := s.event(word)
 		q.see(&ev)

@@ -15,6 +15,7 @@ import (
 // listed is a process as the kernel lists those that have a label.
 type listed struct {
 	label  label.Label
+	bits   uint32
 	tids   []int32
 	alive  bool // there is a task of whose exit nothing was told
 	parent int32
@@ -29,7 +30,7 @@ func processes(tasks []label.Listed) map[known]listed {
 		one.tids = append(one.tids, t.TID)
 		one.alive = one.alive || !t.Exiting
 		if t.TID == t.PID || one.label == (label.Label{}) {
-			one.label, one.parent, one.gone = t.Label, t.Parent, t.Gone
+			one.label, one.bits, one.parent, one.gone = t.Label, t.Bits, t.Parent, t.Gone
 		}
 		out[k] = one
 	}
@@ -117,17 +118,21 @@ func (c *BPF) takeIn(there map[known]listed) (members []*proc) {
 	order := slices.SortedFunc(maps.Keys(there), func(a, b known) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid)) })
 	for _, k := range order {
 		one := there[k]
-		if !c.bench.knows(Label(one.label.In)) {
+		in := Label(one.label.In)
+		if in != 0 && !c.bench.knows(in) {
 			c.takeOff(k)
+			in = 0
+		}
+		if in == 0 && one.bits == 0 || k.pid == c.self {
 			continue
 		}
 		p := c.lin.add(k.pid, k.start)
-		p.label, p.scanned = Label(one.label.In), true
+		p.label, p.bits, p.scanned = in, one.bits, true
 		p.consistsOf(one.tids)
 		if parent := c.lin.of(one.parent); parent != nil {
 			p.parent = parent.id
 		}
-		if one.gone != (label.Used{}) {
+		if in != 0 && one.gone != (label.Used{}) {
 			c.charge(p, &one.gone)
 			p.usage.Threads-- // nobody knows of how many
 		}
@@ -193,7 +198,7 @@ func (c *BPF) correct(there map[known]listed, emit Emit) {
 	}
 	fresh := c.takeIn(there)
 	for _, p := range fresh {
-		p.adrift = true // until it has been told of
+		p.adrift = p.label != 0 // until it has been told of
 	}
 	for _, p := range fresh {
 		c.welcome(p, emit)
@@ -207,15 +212,20 @@ func (c *BPF) correct(there map[known]listed, emit Emit) {
 func (c *BPF) welcome(p *proc, emit Emit) {
 	maker := c.lin.of(p.parent.PID)
 	if !maker.passesOn(p.label) || maker.id != p.parent {
-		maker = c.lin.creator(p, p.label)
+		if maker = nil; p.label != 0 {
+			maker = c.lin.creator(p, p.label)
+		}
 	}
-	if maker == nil {
+	if maker == nil && p.label != 0 {
 		c.setAdrift(p)
 		return
 	}
 	p.adrift = false
-	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: c.clock.mono, Parent: maker.id, Inferred: true, Admitted: true}
+	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: p.id.PID, Mono: c.clock.mono, Inferred: true, Admitted: true}
+	if maker != nil {
+		e.Parent = maker.id
+	}
 	if err := emit(&e); err != nil {
-		c.refuse(p, maker.id, err, emit)
+		c.refuse(p, e.Parent, err, emit)
 	}
 }

@@ -97,11 +97,11 @@ func TestBPFIDs(t *testing.T) {
 	s := newStage(t)
 	s.play("c10<5")
 	start := s.starts[10]
-	e, _ := s.tells(label.Event{Kind: label.UID, Time: 77, Start: start, PID: 10, TID: 11, Real: 1000, Value: 1001, Other: 1})
+	e, _ := s.tells(label.Event{Kind: label.UID, Job: 7, Time: 77, Start: start, PID: 10, TID: 11, Real: 1000, Value: 1001, Other: 1})
 	if e.Kind != watch.UID || e.Real != 1000 || e.Value != 1001 || !e.Valid || !e.Inferred || e.TID != 11 || e.Mono != 77 {
 		t.Errorf("emitted is %+v", e)
 	}
-	e, _ = s.tells(label.Event{Kind: label.GID, Start: start, PID: 10, TID: 10, Real: 100, Value: 101})
+	e, _ = s.tells(label.Event{Kind: label.GID, Job: 7, Start: start, PID: 10, TID: 10, Real: 100, Value: 101})
 	if e.Kind != watch.GID || e.Real != 100 || e.Value != 101 || e.Inferred {
 		t.Errorf("emitted is %+v", e)
 	}

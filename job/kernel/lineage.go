@@ -62,6 +62,7 @@ type proc struct {
 	leaving *label.Used // what its tasks had used at their exits that have exited, and may yet be charged with more; nil: nothing
 	// stranger: it is known from /proc only, by an engine that is partial.
 	stranger bool
+	bits     uint32 // of those who hear of it, whether it is in a job or not, from an engine that is partial
 	// adrift: it is in a job, and nobody was told so yet, because it inherits from nobody in there.
 	adrift bool
 }

@@ -21,16 +21,17 @@ const (
 	Kinds // how many there are
 )
 
-// Event is what the kernel tells of a task that is in a job.
+// Event is what the kernel tells of a task that is in a job, or that somebody wants to hear of.
 type Event struct {
 	Kind  Kind
 	Time  int64  // CLOCK_MONOTONIC ns
-	Job   uint64 // that the task was in then
+	Job   uint64 // that the task was in then; 0: none
 	Start int64  // of its process, CLOCK_BOOTTIME ns
 	PID   int32  // of the process
 	TID   int32
 	Other int32  // of a Clone the process that called clone, of a Refused the error that its caller got, of an Exec the task's number before, of a UID or GID 1 where that was a while ago
 	Value uint64 // of a Clone or Refused its flags, of an Exit the wait status, of a UID or GID the effective id
+	Bits  uint32 // of those who want to hear of the task
 	Real  uint64 // of a Clone the process that is the parent; of a UID or GID the real id; of an Exit 1 where no other task of the process is left
 
 	Left Left // of an Exit
@@ -63,7 +64,7 @@ type Used struct {
 
 // The sizes of the records (bpf/event.h).
 const (
-	eventSize = 56
+	eventSize = 64
 	leftSize  = eventSize + 56 + sumsCount*8
 	usedSize  = eventSize + 20*8
 )
@@ -78,14 +79,14 @@ func decode(e *Event, b []byte) error {
 	e.Time, e.Job, e.Start = int64(at(0)), at(8), int64(at(16))
 	e.PID, e.TID = int32(le.Uint32(b[24:])), int32(le.Uint32(b[28:]))
 	e.Kind, e.Other = Kind(le.Uint32(b[32:])), int32(le.Uint32(b[36:]))
-	e.Value, e.Real = at(40), at(48)
+	e.Value, e.Bits, e.Real = at(40), le.Uint32(b[48:]), at(56)
 	switch {
 	case e.Kind >= Kinds:
 		return fmt.Errorf("an event of kind %d", e.Kind)
 	case e.Kind == Exit && len(b) < leftSize, e.Kind == Free && len(b) < usedSize:
 		return fmt.Errorf("an event of kind %d and %d bytes", e.Kind, len(b))
 	}
-	if e.PID <= 0 || e.TID <= 0 || e.Time < 0 || e.Time == math.MaxInt64 || e.Start < 0 || e.Job == 0 {
+	if e.PID <= 0 || e.TID <= 0 || e.Time < 0 || e.Time == math.MaxInt64 || e.Start < 0 || e.Job == 0 && e.Bits == 0 {
 		return fmt.Errorf("an event of task %d of process %d, which cannot be", e.TID, e.PID)
 	}
 	switch e.Kind {

@@ -203,6 +203,7 @@ func (e *Events) Forget(job uint64) error {
 // Listed is a task that has a label.
 type Listed struct {
 	Label    Label
+	Bits     uint32 // of those who want to hear of it
 	Base     uint64 // CPU that it had used when it came to its job, ns
 	Start    int64  // of its process, CLOCK_BOOTTIME ns
 	CPU      uint64 // so far, ns, as of the last tick
@@ -232,7 +233,7 @@ func (l *Labels) List() ([]Listed, error) {
 	le := binary.LittleEndian
 	for ; len(b) > 0; b = b[listedSize:] {
 		one := Listed{
-			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[32:])),
+			Label: Label{In: le.Uint64(b), Out: le.Uint64(b[8:])}, Bits: le.Uint32(b[84:]), Base: le.Uint64(b[16:]), Start: int64(le.Uint64(b[32:])),
 			CPU: le.Uint64(b[88:]), PID: int32(le.Uint32(b[96:])), TID: int32(le.Uint32(b[100:])), Parent: int32(le.Uint32(b[104:])),
 			Exiting: le.Uint32(b[108:]) != 0,
 		}

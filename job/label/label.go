@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order -type total -type limit object bpf/jobd.c -- -O2 -mcpu=v3 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go@v0.22.0 -go-package label -output-stem object -target bpfel -cc clang-14 -strip llvm-strip-14 -type label -type order -type total -type limit -type hearing object bpf/jobd.c -- -O2 -mcpu=v3 -g -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/x86_64-linux-gnu
 
 // Label is what a process carries. The zero value is that of a process that nobody has labelled, nor any that it descends from.
 type Label struct {
@@ -39,9 +39,10 @@ type Labels struct {
 // objects are what is loaded, of what there is of it in bpf/.
 type objects struct {
 	objectMaps
-	Copy   *ebpf.Program `ebpf:"copy"`
-	SetAll *ebpf.Program `ebpf:"set_all"`
-	List   *ebpf.Program `ebpf:"list"`
+	Copy    *ebpf.Program `ebpf:"copy"`
+	SetAll  *ebpf.Program `ebpf:"set_all"`
+	SetBits *ebpf.Program `ebpf:"set_bits"`
+	List    *ebpf.Program `ebpf:"list"`
 }
 
 // Open takes up the labels that were kept in dir, or begins to keep some there; bpffs is mounted where it is missing. From then on
@@ -73,7 +74,7 @@ func open(dir string, key uint64, room uint32) (*Labels, error) {
 var errOthers = errors.New("these are somebody else's labels")
 
 // layout goes up when what the kernel keeps or tells has another form than before, and the same size.
-const layout = 1
+const layout = 2
 
 func openKept(dir string, key uint64, room uint32) (*Labels, error) {
 	if err := mount(dir); err != nil {
@@ -117,6 +118,9 @@ func (l *Labels) open(dir string, key uint64, room uint32) error {
 		if err := l.openEvents(spec, dir); err != nil {
 			return err
 		}
+	}
+	if err := l.Unhear(^uint32(0)); err != nil { // whoever wanted to is gone
+		return err
 	}
 	return l.attach(l.objects.Copy, linkCopy, dir) // last: who has a label is told of
 }
@@ -203,7 +207,7 @@ func (l *Labels) Close() {
 		l.follow.close()
 	}
 	l.objects.objectMaps.Close()
-	for _, p := range []*ebpf.Program{l.objects.Copy, l.objects.SetAll, l.objects.List} {
+	for _, p := range []*ebpf.Program{l.objects.Copy, l.objects.SetAll, l.objects.SetBits, l.objects.List} {
 		p.Close()
 	}
 }

@@ -13,6 +13,17 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type objectHearing struct {
+	_       structs.HostLayout
+	Add     uint32
+	Take    uint32
+	Tgid    int32
+	Changed uint32
+	Failed  uint32
+	Zero    uint32
+	Start   uint64
+}
+
 type objectLabel struct {
 	_        structs.HostLayout
 	In       uint64
@@ -29,7 +40,7 @@ type objectLabel struct {
 	Execs    uint32
 	Reserved uint64
 	Gone     uint32
-	Zero     uint32
+	Bits     uint32
 }
 
 type objectLimit struct {
@@ -69,6 +80,7 @@ type objectTotal struct {
 const (
 	objectMapEvents         = "events"
 	objectMapExecs          = "execs"
+	objectMapHearings       = "hearings"
 	objectMapLabels         = "labels"
 	objectMapLimits         = "limits"
 	objectMapLost           = "lost"
@@ -84,6 +96,7 @@ const (
 	objectProgRefuses       = "refuses"
 	objectProgRefusesHooked = "refuses_hooked"
 	objectProgSetAll        = "set_all"
+	objectProgSetBits       = "set_bits"
 	objectVarFollows        = "follows"
 	objectVarLabelsEarly    = "labels_early"
 	objectVarLooksFail      = "looks_fail"
@@ -140,20 +153,22 @@ type objectProgramSpecs struct {
 	Refuses       *ebpf.ProgramSpec `ebpf:"refuses"`
 	RefusesHooked *ebpf.ProgramSpec `ebpf:"refuses_hooked"`
 	SetAll        *ebpf.ProgramSpec `ebpf:"set_all"`
+	SetBits       *ebpf.ProgramSpec `ebpf:"set_bits"`
 }
 
 // objectMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type objectMapSpecs struct {
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Execs  *ebpf.MapSpec `ebpf:"execs"`
-	Labels *ebpf.MapSpec `ebpf:"labels"`
-	Limits *ebpf.MapSpec `ebpf:"limits"`
-	Lost   *ebpf.MapSpec `ebpf:"lost"`
-	Missed *ebpf.MapSpec `ebpf:"missed"`
-	Orders *ebpf.MapSpec `ebpf:"orders"`
-	Totals *ebpf.MapSpec `ebpf:"totals"`
+	Events   *ebpf.MapSpec `ebpf:"events"`
+	Execs    *ebpf.MapSpec `ebpf:"execs"`
+	Hearings *ebpf.MapSpec `ebpf:"hearings"`
+	Labels   *ebpf.MapSpec `ebpf:"labels"`
+	Limits   *ebpf.MapSpec `ebpf:"limits"`
+	Lost     *ebpf.MapSpec `ebpf:"lost"`
+	Missed   *ebpf.MapSpec `ebpf:"missed"`
+	Orders   *ebpf.MapSpec `ebpf:"orders"`
+	Totals   *ebpf.MapSpec `ebpf:"totals"`
 }
 
 // objectVariableSpecs contains global variables before they are loaded into the kernel.
@@ -185,20 +200,22 @@ func (o *objectObjects) Close() error {
 //
 // It can be passed to loadObjectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type objectMaps struct {
-	Events *ebpf.Map `ebpf:"events"`
-	Execs  *ebpf.Map `ebpf:"execs"`
-	Labels *ebpf.Map `ebpf:"labels"`
-	Limits *ebpf.Map `ebpf:"limits"`
-	Lost   *ebpf.Map `ebpf:"lost"`
-	Missed *ebpf.Map `ebpf:"missed"`
-	Orders *ebpf.Map `ebpf:"orders"`
-	Totals *ebpf.Map `ebpf:"totals"`
+	Events   *ebpf.Map `ebpf:"events"`
+	Execs    *ebpf.Map `ebpf:"execs"`
+	Hearings *ebpf.Map `ebpf:"hearings"`
+	Labels   *ebpf.Map `ebpf:"labels"`
+	Limits   *ebpf.Map `ebpf:"limits"`
+	Lost     *ebpf.Map `ebpf:"lost"`
+	Missed   *ebpf.Map `ebpf:"missed"`
+	Orders   *ebpf.Map `ebpf:"orders"`
+	Totals   *ebpf.Map `ebpf:"totals"`
 }
 
 func (m *objectMaps) Close() error {
 	return _ObjectClose(
 		m.Events,
 		m.Execs,
+		m.Hearings,
 		m.Labels,
 		m.Limits,
 		m.Lost,
@@ -230,6 +247,7 @@ type objectPrograms struct {
 	Refuses       *ebpf.Program `ebpf:"refuses"`
 	RefusesHooked *ebpf.Program `ebpf:"refuses_hooked"`
 	SetAll        *ebpf.Program `ebpf:"set_all"`
+	SetBits       *ebpf.Program `ebpf:"set_bits"`
 }
 
 func (p *objectPrograms) Close() error {
@@ -243,6 +261,7 @@ func (p *objectPrograms) Close() error {
 		p.Refuses,
 		p.RefusesHooked,
 		p.SetAll,
+		p.SetBits,
 	)
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 //
-// What is told of tasks that are in a job, of no others. The ring wakes its reader with the first event after it was read to its end.
+// What is told of tasks that are in a job, or of which somebody wants to hear, of no others. The ring wakes its reader with the first event after it was read to its end.
 
 #pragma once
 
@@ -27,6 +27,8 @@ struct event {
 	__u32 kind;
 	__s32 other; // of a CLONE who called clone; of a REFUSED the error that the caller gets; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
 	__u64 value; // of a CLONE or REFUSED its flags, of an EXIT the wait status, of a UID or GID the effective id
+	__u32 bits; // of the label
+	__u32 zero;
 	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXIT 1 where no other task of the process is left
 };
 
@@ -85,15 +87,29 @@ static __always_inline void fill(struct event *e, const struct label *l, struct 
 	e->tgid = task->tgid;
 	e->tid = task->pid;
 	e->kind = kind;
+	e->bits = l->bits;
+	e->zero = 0;
 	e->other = 0;
 	e->value = 0;
 	e->real = 0;
 }
 
+// room reports whether there is any for an event. Who is in no job leaves half of the ring to those who are.
+static __always_inline bool room(const struct label *l, __u32 kind)
+{
+	if (l->in || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <= bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2)
+		return true;
+	count(&lost, kind);
+	return false;
+}
+
 static __always_inline struct event *begin(const struct label *l, struct task_struct *task, __u32 kind)
 {
-	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct event *e;
 
+	if (!room(l, kind))
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (e)
 		fill(e, l, task, kind);
 	else
@@ -105,7 +121,7 @@ static __always_inline void tell_clone(const struct label *l, struct task_struct
 {
 	struct event *e;
 
-	if (!follows || !l->in)
+	if (!follows || !heard(l))
 		return;
 	e = begin(l, child, CLONE);
 	if (!e)
@@ -150,7 +166,7 @@ static __always_inline void tell_id(const struct label *l, struct task_struct *t
 // tell_ids tells which ids have changed since they were told last. late: some time ago.
 static __always_inline void tell_ids(struct label *l, struct task_struct *task, const struct cred *c, bool late)
 {
-	if (!follows || !l->in)
+	if (!follows || !heard(l))
 		return;
 	if (l->uid != c->uid.val || l->euid != c->euid.val)
 		tell_id(l, task, UID, c->uid.val, c->euid.val, late);
@@ -159,19 +175,19 @@ static __always_inline void tell_ids(struct label *l, struct task_struct *task, 
 	note_ids(l, c);
 }
 
-// member gives the label of a task that is in a job; else nothing.
-static __always_inline struct label *member(struct task_struct *task)
+// told_of gives the label of a task of which is told; else nothing.
+static __always_inline struct label *told_of(struct task_struct *task)
 {
 	struct label *l = bpf_task_storage_get(&labels, task, 0, 0);
 
-	return l && l->in ? l : 0;
+	return l && heard(l) ? l : 0;
 }
 
 // A new program is loaded (fs/exec.c: exec_binprm). All other threads have gone by then.
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(executes, struct task_struct *task, int old_pid)
 {
-	struct label *l = member(task);
+	struct label *l = told_of(task);
 	struct executed *x;
 	struct event *e;
 	__u64 now;
@@ -202,7 +218,7 @@ SEC("fentry/commit_creds")
 int BPF_PROG(changes, struct cred *new)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct label *l = member(task);
+	struct label *l = told_of(task);
 
 	if (l)
 		tell_ids(l, task, new, false);
@@ -213,7 +229,7 @@ int BPF_PROG(changes, struct cred *new)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(exits, struct task_struct *task)
 {
-	struct label *l = member(task);
+	struct label *l = told_of(task);
 	struct mm_struct *mm;
 	struct total *t;
 	struct left *e;
@@ -232,6 +248,8 @@ int BPF_PROG(exits, struct task_struct *task)
 		if (last && goes(task))
 			__sync_fetch_and_add(&t->processes, -1);
 	}
+	if (!room(l, EXIT))
+		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count(&lost, EXIT);
@@ -261,11 +279,11 @@ int BPF_PROG(exits, struct task_struct *task)
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(frees, struct task_struct *task)
 {
-	struct label *l = member(task);
+	struct label *l = told_of(task);
 	struct total *t;
 	struct used *e;
 
-	if (!l || l->told & TOLD_FREE)
+	if (!l || !l->in || l->told & TOLD_FREE)
 		return 0;
 	l->told |= TOLD_FREE;
 	t = bpf_map_lookup_elem(&totals, &l->in);

@@ -34,7 +34,7 @@ int BPF_PROG(copy, struct task_struct *child, __u64 flags)
 	if (from && some(from)) {
 		tell_ids(from, maker, maker->real_cred, true);
 		to = bpf_task_storage_get(&labels, child, from, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		lacks = !to;
+		lacks = !to && claimed(from);
 		if (to) {
 			become(to, from);
 			to->told = TOLD_CLONE;
@@ -46,6 +46,7 @@ int BPF_PROG(copy, struct task_struct *child, __u64 flags)
 		}
 	} else if (to) { // its maker has none any more
 		to->in = to->out = 0;
+		to->bits = 0;
 	}
 	if (from)
 		give_back(from);
@@ -67,7 +68,7 @@ static __always_inline int may_fork(struct task_struct *child, __u64 flags)
 		tell_refusal(from, maker, flags, EAGAIN);
 		return -EAGAIN;
 	}
-	if (!labels_early)
+	if (!labels_early || !claimed(from))
 		return 0;
 	to = bpf_task_storage_get(&labels, child, from, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!to) {
@@ -103,9 +104,9 @@ int set_all(struct bpf_iter__task *ctx)
 
 	if (!task || !o || task->tgid != o->tgid)
 		return 0;
-	l = bpf_task_storage_get(&labels, task, 0, some(&o->label) ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	l = bpf_task_storage_get(&labels, task, 0, claimed(&o->label) ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (!l) {
-		o->failed += some(&o->label);
+		o->failed += claimed(&o->label);
 		return 0;
 	}
 	o->start = l->start;
@@ -131,6 +132,37 @@ int set_all(struct bpf_iter__task *ctx)
 		l->in = 0;
 	}
 	o->changed++;
+	return 0;
+}
+
+// set_bits has more told of the threads of a process, or of all tasks, or less. Who exits just now is gone.
+SEC("iter/task")
+int set_bits(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	__u32 first = 0, bits;
+	struct hearing *h = bpf_map_lookup_elem(&hearings, &first);
+	struct label *l;
+
+	if (!task || !h || (h->tgid && task->tgid != h->tgid) || (h->add && task->flags & PF_EXITING))
+		return 0;
+	l = bpf_task_storage_get(&labels, task, 0, h->add ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	if (!l) {
+		h->failed += !!h->add;
+		return 0;
+	}
+	bits = (l->bits | h->add) & ~h->take;
+	if (!l->start) { // nobody has been told of it
+		l->start = task->group_leader->start_boottime;
+		l->execs = task->self_exec_id;
+	}
+	h->start = l->start;
+	if (bits == l->bits)
+		return 0;
+	if (!heard(l))
+		note_ids(l, task->real_cred);
+	l->bits = bits;
+	h->changed++;
 	return 0;
 }
 

@@ -16,7 +16,7 @@ struct label {
 	__u32 execs; // of the task's, as last told
 	__u64 reserved; // the job in which a place is kept for the child that the task is making; 0: none
 	__u32 gone; // of a first task: that the process has gone was counted
-	__u32 zero;
+	__u32 bits; // of those who want to be told of the task, whether it is in a job or not
 };
 
 #define TOLD_EXIT 1
@@ -57,6 +57,23 @@ struct {
 	__type(key, __u32);
 	__type(value, struct order);
 } orders SEC(".maps");
+
+// hearing is what set_bits is to do, and what it did. Who gives it gives one at a time.
+struct hearing {
+	__u32 add, take; // bits
+	__s32 tgid; // 0: every task of the host
+	__u32 changed;
+	__u32 failed;
+	__u32 zero;
+	__u64 start; // of the process, of one that was named
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hearing);
+} hearings SEC(".maps");
 
 // sums are what a task has used, or several.
 struct sums {
@@ -115,9 +132,21 @@ struct {
 	__type(value, struct limit);
 } limits SEC(".maps");
 
-static __always_inline bool some(const struct label *l)
+// claimed: a job has the task, or has had it.
+static __always_inline bool claimed(const struct label *l)
 {
 	return l->in || l->out;
+}
+
+// heard: what becomes of the task is told.
+static __always_inline bool heard(const struct label *l)
+{
+	return l->in || l->bits;
+}
+
+static __always_inline bool some(const struct label *l)
+{
+	return claimed(l) || l->bits;
 }
 
 // become makes the label of a new task that of whoever makes it.
