@@ -43,7 +43,7 @@ type Stat struct {
 // read reads a small file whole. A process that has gone is ErrGone, whichever way the kernel says it. For files that a process can
 // hold up there is hold.
 func (fs FS) read(pid int32, name string) ([]byte, error) {
-	b, err := os.ReadFile(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
+	b, err := readWhole(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, ErrGone
 	}

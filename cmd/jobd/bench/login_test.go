@@ -18,9 +18,27 @@ const silent = 100
 // shortly before, and most logins come alone.
 const pause = 300
 
-// login measures what pam_job.so adds to a session.
-func (b *bench) login() (err error) {
-	d, err := b.startDaemon(connector)
+// login measures what pam_job.so adds to a session: where jobd gives each login a cgroup, and where each has somebody's already,
+// as with pam_systemd.
+func (b *bench) login() error {
+	for _, e := range engines {
+		if err := b.loginIn(e, rootGroup, "a cgroup of jobd's, "+string(e)); err != nil {
+			return err
+		}
+	}
+	if err := b.reportMoves(); err != nil {
+		return err
+	}
+	for _, e := range engines {
+		if err := b.loginIn(e, plainGroup, "another's cgroup, "+string(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) loginIn(e engine, group, how string) (err error) {
+	d, err := b.startDaemon(e)
 	if err != nil {
 		return err
 	}
@@ -36,23 +54,20 @@ func (b *bench) login() (err error) {
 	}{
 		{"sessions in a row", *sessions, 0}, {"lone sessions", *lone, pause},
 	} {
-		got, err := b.sessions(s.count, s.gap)
+		got, err := b.sessions(group, s.count, s.gap)
 		if err == nil {
 			err = hang.trouble()
 		}
 		if err != nil {
 			return err
 		}
-		b.reportSessions(fmt.Sprintf("%d %s", s.count, s.what), got)
-	}
-	if err := b.reportMoves(); err != nil {
-		return err
+		b.reportSessions(fmt.Sprintf("%d %s, %s", s.count, s.what, how), got)
 	}
 	_, err = d.lost()
 	return err
 }
 
-// reportMoves stands below the lone sessions, most of whose time it explains.
+// reportMoves stands below the sessions that get a cgroup, and explains most of the time of those that come alone.
 func (b *bench) reportMoves() error {
 	took, err := b.bareMoves()
 	if err != nil {
@@ -81,8 +96,8 @@ func (b *bench) writeStacks(socket string) error {
 // taken is how long sessions took, µs: pam_open_session, and all from pam_start to pam_end.
 type taken struct{ openWith, wholeWith, openWithout, wholeWithout samples }
 
-func (b *bench) sessions(count, pause int) (t taken, err error) {
-	p, err := b.start(rootGroup, "session", b.file("pam.d"), "with", "without", strconv.Itoa(count), strconv.Itoa(pause))
+func (b *bench) sessions(group string, count, pause int) (t taken, err error) {
+	p, err := b.start(group, "session", b.file("pam.d"), "with", "without", strconv.Itoa(count), strconv.Itoa(pause))
 	if err != nil {
 		return t, err
 	}
