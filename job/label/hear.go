@@ -44,9 +44,9 @@ func (l *Labels) Unhear(bits uint32) error {
 	return nil
 }
 
-// threadsOf has set_bits called for each thread of a process, or of all: 0, or a process of many threads, whose list may end early (see pass).
-func (l *Labels) threadsOf(pid int32) (io.ReadCloser, error) {
-	if pid != 0 && single(pid) {
+// threadsOf has set_bits called for each thread of a process, or of the host where that list may have ended early (see pass).
+func (l *Labels) threadsOf(pid int32, whole bool) (io.ReadCloser, error) {
+	if !whole {
 		r, err := threads(l.objects.SetBits, pid)
 		if !errors.Is(err, unix.E2BIG) && !errors.Is(err, unix.EINVAL) { // before Linux 6.1
 			return r, err
@@ -59,11 +59,12 @@ func (l *Labels) threadsOf(pid int32) (io.ReadCloser, error) {
 func (l *Labels) setBits(h objectHearing) (start int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	whole := h.Tgid == 0
 	for range passesMost {
 		if err := l.objects.Hearings.Put(uint32(0), &h); err != nil {
 			return 0, err
 		}
-		r, err := l.threadsOf(h.Tgid)
+		r, err := l.threadsOf(h.Tgid, whole)
 		if err != nil {
 			return 0, err
 		}
@@ -79,9 +80,10 @@ func (l *Labels) setBits(h objectHearing) (start int64, err error) {
 		switch {
 		case did.Failed > 0:
 			return 0, errors.New("the kernel has no memory for it")
-		case did.Changed == 0:
+		case did.Changed == 0 && whole, h.Tgid != 0 && did.Threads == 1:
 			return int64(did.Start), nil
 		}
+		whole = whole || did.Changed == 0
 	}
 	return 0, errors.New("tasks are made faster than they can be gone through")
 }

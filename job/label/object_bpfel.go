@@ -20,7 +20,7 @@ type objectHearing struct {
 	Tgid    int32
 	Changed uint32
 	Failed  uint32
-	Zero    uint32
+	Threads uint32
 	Start   uint64
 }
 
@@ -57,7 +57,7 @@ type objectOrder struct {
 	Failed  uint32
 	Tasks   uint32
 	Live    uint32
-	Zero    uint32
+	Threads uint32
 	Start   uint64
 }
 

@@ -1,7 +1,6 @@
 package label
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -52,8 +51,8 @@ func (l *Labels) Set(pid int32, to Label, meant func() bool) (m Marked, err erro
 			return m, fmt.Errorf("cannot label process %d: %w", pid, err)
 		case o.Failed > 0:
 			return m, fmt.Errorf("cannot label process %d: the kernel has no memory for it", pid)
-		case o.Changed > 0:
-		case whole || single(pid):
+		case o.Changed > 0 && o.Threads != 1:
+		case whole || o.Threads == 1: // the one that there is has it, and passes it on
 			if changed > 0 && live == 0 {
 				return m, ErrGone
 			}
@@ -63,12 +62,6 @@ func (l *Labels) Set(pid int32, to Label, meant func() bool) (m Marked, err erro
 		}
 	}
 	return m, fmt.Errorf("cannot label process %d: it makes threads faster than they can be labelled", pid)
-}
-
-// single reports whether a process has one thread only.
-func single(pid int32) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	return err == nil && bytes.Contains(b, []byte("\nThreads:\t1\n"))
 }
 
 // pass goes through all threads once. The kernel's list of one process's threads ends early where the thread at which it stands has been

@@ -41,7 +41,7 @@ power_off() {
 make_programs() {
 	local root=$work/root
 	mkdir -p "$root/modules"
-	cp "$cache"/modules/*.ko "$root/modules/"
+	cp "$kernel"/modules/*.ko "$root/modules/"
 	cp "$bin/jobd" "$root/jobd"
 	printf 'hid = 7\nhost = "bare"\n[keep]\nfree_mib = 8\n' >"$root/jobd.toml"
 	gcc -std=c11 -D_GNU_SOURCE -O1 -static -Wall -Wextra -Werror -o "$root/storm" "$here/storm.c"
@@ -67,7 +67,7 @@ boot() {
 	disk+=,log.driver=raw,log.file.driver=file,log.file.filename=$work/writes,log.cache.no-flush=on
 	qemu-system-x86_64 -accel tcg,thread=multi -cpu Nehalem,+rdrand -m 384 -smp 2 \
 		-nodefaults -no-user-config -display none -monitor none -no-reboot \
-		-kernel "$cache/vmlinuz" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off bare=$1" \
+		-kernel "$kernel/vmlinuz" -initrd "$work/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off bare=$1" \
 		-blockdev "$disk" -device virtio-blk-pci,drive=disk,discard=off,write-zeroes=off \
 		-serial "file:$work/console.log" >"$work/qemu.log" 2>&1 </dev/null &
 	qemu_pid=$!

@@ -186,7 +186,7 @@ make_image() {
 machine() {
 	qemu=(qemu-system-x86_64 -accel "tcg,thread=multi" -cpu "Nehalem,+rdrand" -m 3000 -smp 2
 		-nodefaults -no-user-config -display none -no-reboot
-		-kernel "$cache/vmlinuz" -initrd "$work/initrd"
+		-kernel "$kernel/vmlinuz" -initrd "$work/initrd"
 		-append "console=ttyS0 quiet systemd.show_status=0 mitigations=off lsm=landlock,lockdown,yama,apparmor,bpf ${JOBD_VM_APPEND:-}")
 }
 

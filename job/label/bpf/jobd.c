@@ -110,8 +110,10 @@ int set_all(struct bpf_iter__task *ctx)
 		return 0;
 	}
 	o->start = l->start;
-	if (l->in == o->label.in && l->out == o->label.out)
+	if (l->in == o->label.in && l->out == o->label.out) {
+		o->threads = threads(task, l);
 		return 0;
+	}
 	if (l->in)
 		leave(l, task);
 	else if (o->label.in)
@@ -131,6 +133,7 @@ int set_all(struct bpf_iter__task *ctx)
 		l->out = o->label.out;
 		l->in = 0;
 	}
+	o->threads = threads(task, l);
 	o->changed++;
 	return 0;
 }
@@ -157,11 +160,14 @@ int set_bits(struct bpf_iter__task *ctx)
 		l->execs = task->self_exec_id;
 	}
 	h->start = l->start;
-	if (bits == l->bits)
+	if (bits == l->bits) {
+		h->threads = threads(task, l);
 		return 0;
+	}
 	if (!heard(l))
 		note_ids(l, task->real_cred);
 	l->bits = bits;
+	h->threads = threads(task, l);
 	h->changed++;
 	return 0;
 }

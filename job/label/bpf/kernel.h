@@ -53,6 +53,7 @@ struct mm_struct {
 
 struct signal_struct {
 	atomic_t live;
+	int nr_threads;
 	unsigned long maxrss;
 	// of threads that are gone
 	__u64 utime, stime;

@@ -47,7 +47,7 @@ struct order {
 	__u32 failed;
 	__u32 tasks; // that are in a job now and were in none
 	__u32 live; // of those changed: had not begun to exit
-	__u32 zero;
+	__u32 threads; // how many the process had when it was come upon last
 	__u64 start; // of the process, as its label has it
 };
 
@@ -64,8 +64,8 @@ struct hearing {
 	__s32 tgid; // 0: every task of the host
 	__u32 changed;
 	__u32 failed;
-	__u32 zero;
-	__u64 start; // of the process, of one that was named
+	__u32 threads; // as in order, of one process that was named
+	__u64 start; // of it
 };
 
 struct {
@@ -142,6 +142,16 @@ static __always_inline bool claimed(const struct label *l)
 static __always_inline bool heard(const struct label *l)
 {
 	return l->in || l->bits;
+}
+
+// threads gives how many a process has, after what was written before: who is counted later inherits that. An atomic operation that gives
+// what was there before is a full barrier.
+static __always_inline __u32 threads(struct task_struct *task, struct label *l)
+{
+	__u32 was = __sync_fetch_and_or(&l->told, 0);
+
+	asm volatile("" : : "r"(was)); // else it is made one that is none
+	return task->signal->nr_threads;
 }
 
 static __always_inline bool some(const struct label *l)
