@@ -2,7 +2,6 @@ package pnotify
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/jobd-project/jobd/job/watch"
 )
@@ -17,13 +16,17 @@ func (t *Table) clone(e *watch.Event) error {
 		return nil
 	}
 	var refusedBy *Subscriber
-	for _, parent := range list {
-		child := t.add(e.Proc, parent.events, nil)
-		switch parent.events.Fork(child, parent, e) {
-		case Keep:
-		case NoSub:
-			t.drop(child)
-		case Refuse: // and follows it until it is gone
+	for i, parent := range list {
+		if i > 0 && !t.still(parent) || t.Get(e.Proc, parent.Name()) != nil {
+			continue // an earlier callback ended it, or somebody before has subscribed it to the child
+		}
+		child := t.add(e.Proc, parent.reg, nil)
+		answer := t.fork(child, parent, e)
+		if answer == NoSub && t.drop(child) {
+			continue
+		}
+		parent.reg.counts.Attached++
+		if answer == Refuse { // and follows it until it is gone
 			refusedBy = child
 		}
 	}
@@ -51,8 +54,8 @@ func (t *Table) each(e *watch.Event, callback func(*Events) func(*Subscriber, *w
 		if i > 0 && !t.still(s) {
 			continue // an earlier callback ended it
 		}
-		if f := callback(s.events); f != nil {
-			f(s, e)
+		if f := callback(s.reg.Events); f != nil {
+			t.tell(s, f, e)
 		}
 	}
 	return nil
@@ -60,16 +63,8 @@ func (t *Table) each(e *watch.Event, callback func(*Events) func(*Subscriber, *w
 
 // free takes the process's list down: each entry is off the list before its Exit is called.
 func (t *Table) free(e *watch.Event) error {
-	for i, s := range t.procs.Get(e.Proc) {
-		if i > 0 && !t.still(s) {
-			continue
-		}
-		t.drop(s)
-		if s.events.Exit != nil {
-			s.events.Exit(s, e)
-		}
+	for _, s := range t.procs.Get(e.Proc) {
+		t.end(s, e)
 	}
 	return nil
 }
-
-func (t *Table) still(s *Subscriber) bool { return slices.Contains(t.procs.Get(s.Proc), s) }

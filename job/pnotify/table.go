@@ -1,14 +1,3 @@
-// Package pnotify keeps a list of subscribers for each process, with data of their own, as pnotify (before: PAGG) did in
-// the kernel. It stands on package watch: one watcher there serves every subscriber here.
-//
-// A subscriber registers once and is then subscribed to single processes (or, with an Init callback, to all of them). A
-// child gets its parent's list; then each subscriber's Fork callback says whether it stays on it (Keep), does not
-// (NoSub), or whether the child must not live (Refuse). One that must not lives until it is killed, and keeps its list until it
-// is gone, so that nothing that it does or forks meanwhile is missed. When the process is gone, each subscriber's Exit is called and the
-// list is dropped. A process that nobody subscribed to costs one look-up.
-//
-// The package is pure and never touches a process: refusing one is carried out by whoever dispatches the events. Like
-// the watch.Table below it, a Table belongs to one loop.
 package pnotify
 
 import (
@@ -64,19 +53,35 @@ type Subscriber struct {
 	Proc watch.ID
 	Data any // what the subscriber keeps for this process
 
-	events *Events
+	reg *registration
 }
 
 // Name is the name under which the subscriber registered.
-func (s *Subscriber) Name() string { return s.events.Name }
+func (s *Subscriber) Name() string { return s.reg.Name }
 
 // Events is the registration that the entry belongs to.
-func (s *Subscriber) Events() *Events { return s.events }
+func (s *Subscriber) Events() *Events { return s.reg.Events }
+
+// registration is an Events in the table.
+type registration struct {
+	*Events
+	out    bool // it panicked, and is not called any more
+	counts Counts
+}
+
+// Counts are how a subscriber came to its processes and lost them. Init + Subscribed + Attached = Detached + Processes.
+type Counts struct {
+	Init       uint64 // processes that existed when it registered
+	Subscribed uint64 // by Subscribe
+	Attached   uint64 // children that it kept
+	Detached   uint64 // processes that are gone, or that it was taken off
+	Processes  int    // that it is subscribed to now
+}
 
 // Table holds the registrations and every process's list.
 type Table struct {
 	watch   *watch.Table
-	regs    []*Events
+	regs    []*registration
 	procs   watch.Index[[]*Subscriber]
 	refused uint64
 }
@@ -97,7 +102,7 @@ func New(w *watch.Table) (*Table, error) {
 	return t, nil
 }
 
-// Register adds a subscriber. With an Init callback it is subscribed to every existing process.
+// Register adds a subscriber. With an Init callback it is subscribed to every existing process. What ev says is not to be changed afterwards.
 func (t *Table) Register(ev *Events) error {
 	switch {
 	case ev.Name == "":
@@ -107,43 +112,59 @@ func (t *Table) Register(ev *Events) error {
 	case t.lookup(ev.Name) != nil:
 		return fmt.Errorf("cannot register %q: %w", ev.Name, watch.ErrDuplicate)
 	}
-	t.regs = append(t.regs, ev)
+	r := &registration{Events: ev}
+	t.regs = append(slices.Clip(t.regs), r)
 	if ev.Init == nil || t.watch.Existing == nil {
 		return nil
 	}
 	for id := range t.watch.Existing() {
-		s := t.add(id, ev, nil)
-		if err := ev.Init(s); err != nil {
-			t.remove(ev)
+		err := t.initOne(r, id)
+		if err == nil && !slices.Contains(t.regs, r) {
+			err = fmt.Errorf("unregistered meanwhile: %w", watch.ErrUnknown)
+		}
+		if err != nil {
+			t.remove(r)
 			return fmt.Errorf("cannot register %q: init of process %d: %w", ev.Name, id.PID, err)
 		}
 	}
 	return nil
 }
 
+// initOne subscribes a registration to a process that exists, unless an Init before did.
+func (t *Table) initOne(r *registration, id watch.ID) error {
+	if t.Get(id, r.Name) != nil {
+		return nil
+	}
+	r.counts.Init++
+	return t.init(t.add(id, r, nil))
+}
+
 // Unregister ends every subscription of the name, calling its Exit for each process, and forgets it.
 func (t *Table) Unregister(name string) error {
-	ev := t.lookup(name)
-	if ev == nil {
+	r := t.lookup(name)
+	if r == nil {
 		return fmt.Errorf("cannot unregister %q: %w", name, watch.ErrUnknown)
 	}
-	t.remove(ev)
+	t.remove(r)
 	return nil
 }
 
-// Subscribe puts the name on the list of a process and gives it its data. That the process lives is the caller's to
-// know: the table follows only those that somebody subscribed to.
+// Subscribe puts the name on the list of a process and gives it its data. The process has to live, as far as the watch.Table's
+// Alive knows; where that is nil the caller has to.
 func (t *Table) Subscribe(id watch.ID, name string, data any) (*Subscriber, error) {
-	ev := t.lookup(name)
+	r, err := t.lookup(name), error(nil)
 	switch {
-	case ev == nil:
-		return nil, fmt.Errorf("cannot subscribe %q to process %d: %w", name, id.PID, watch.ErrUnknown)
-	case id == watch.ID{}:
-		return nil, fmt.Errorf("cannot subscribe %q: %w", name, ErrNoProcess)
+	case r == nil:
+		err = watch.ErrUnknown
+	case id == watch.ID{} || t.watch.Alive != nil && !t.watch.Alive(id):
+		err = ErrNoProcess
 	case t.Get(id, name) != nil:
-		return nil, fmt.Errorf("cannot subscribe %q to process %d: %w", name, id.PID, ErrSubscribed)
+		err = ErrSubscribed
+	default:
+		r.counts.Subscribed++
+		return t.add(id, r, data), nil
 	}
-	return t.add(id, ev, data), nil
+	return nil, fmt.Errorf("cannot subscribe %q to process %d: %w", name, id.PID, err)
 }
 
 // Unsubscribe takes the name off the list of a process. Its Exit callback is called, with a nil event.
@@ -152,88 +173,48 @@ func (t *Table) Unsubscribe(id watch.ID, name string) error {
 	if s == nil {
 		return fmt.Errorf("cannot unsubscribe %q from process %d: %w", name, id.PID, ErrNotSubscribed)
 	}
-	t.drop(s)
-	if s.events.Exit != nil {
-		s.events.Exit(s, nil)
-	}
+	t.end(s, nil)
 	return nil
 }
 
 // Get finds the subscriber of a process by name; nil when there is none.
 func (t *Table) Get(id watch.ID, name string) *Subscriber {
 	for _, s := range t.procs.Get(id) {
-		if s.events.Name == name {
+		if s.reg.Name == name {
 			return s
 		}
 	}
 	return nil
 }
 
-// Registrations lists the subscribers in the order in which they are called.
-func (t *Table) Registrations() []*Events { return slices.Clone(t.regs) }
+// Registrations lists the subscribers in the order in which they registered.
+func (t *Table) Registrations() []*Events {
+	var out []*Events
+	for _, r := range t.regs {
+		out = append(out, r.Events)
+	}
+	return out
+}
+
+// Counts gives how a subscriber came to its processes; zero where the name is not registered.
+func (t *Table) Counts(name string) Counts {
+	if r := t.lookup(name); r != nil {
+		return r.counts
+	}
+	return Counts{}
+}
 
 // Processes counts the processes that name is subscribed to.
-func (t *Table) Processes(name string) int {
-	n := 0
-	for _, list := range t.procs.All() {
-		if slices.ContainsFunc(list, func(s *Subscriber) bool { return s.events.Name == name }) {
-			n++
-		}
-	}
-	return n
-}
+func (t *Table) Processes(name string) int { return t.Counts(name).Processes }
 
 // Refused counts the processes that a Fork callback refused.
 func (t *Table) Refused() uint64 { return t.refused }
 
-func (t *Table) lookup(name string) *Events {
-	for _, ev := range t.regs {
-		if ev.Name == name {
-			return ev
+func (t *Table) lookup(name string) *registration {
+	for _, r := range t.regs {
+		if r.Name == name {
+			return r
 		}
 	}
 	return nil
-}
-
-func (t *Table) add(id watch.ID, ev *Events, data any) *Subscriber {
-	list := t.procs.Get(id)
-	if list == nil { // nearly always: one allocation for both
-		one := &struct {
-			s    Subscriber
-			list [1]*Subscriber
-		}{s: Subscriber{Proc: id, Data: data, events: ev}}
-		one.list[0] = &one.s
-		t.procs.Set(id, one.list[:])
-		return &one.s
-	}
-	s := &Subscriber{Proc: id, Data: data, events: ev}
-	t.procs.Set(id, append(list[:len(list):len(list)], s))
-	return s
-}
-
-// drop takes s off its process's list. Lists are replaced, not changed, so that a callback may end its own subscription.
-func (t *Table) drop(s *Subscriber) {
-	list := t.procs.Get(s.Proc)
-	i := slices.Index(list, s)
-	if i < 0 {
-		return
-	}
-	if len(list) == 1 {
-		t.procs.Delete(s.Proc)
-		return
-	}
-	t.procs.Set(s.Proc, slices.Delete(slices.Clone(list), i, i+1))
-}
-
-// remove ends every subscription of ev. The processes are taken down in no order, as the kernel's walk did.
-func (t *Table) remove(ev *Events) {
-	t.regs = slices.DeleteFunc(slices.Clone(t.regs), func(r *Events) bool { return r == ev })
-	for _, id := range t.procs.IDs() {
-		if s := t.Get(id, ev.Name); s != nil {
-			t.drop(s)
-			if ev.Exit != nil {
-				ev.Exit(s, nil)
-			}
-		}
-	}
 }

@@ -1,14 +1,3 @@
-// Package watch is Task Watchers: one ordered list of watchers for each event in a task's life, for the whole system.
-// It is the ground that pnotify stands on.
-//
-// Whoever wants to know registers a Watcher, in one line:
-//
-//	table.Register(watch.Watcher{Name: "audit", Exec: logExec})
-//
-// and is called for each event in the order of registration. Lists never change while an event goes along them: a
-// registration made by a watcher counts from the next event on, so there is no lock on the way. The package is pure.
-// It never reads a socket, a file or a clock, never starts a goroutine, and is not safe for use from several at once:
-// one loop owns a Table. Where events come from is the engine's affair (package kernel).
 package watch
 
 import (
@@ -31,7 +20,7 @@ var (
 )
 
 // Func is called for an event. The event is only valid during the call. What it returns counts for Init, where an error
-// takes the registration back, and for Clone, where any error refuses the task; elsewhere errors are counted and go on
+// takes the registration back, and for Clone, where ErrRefuse refuses the task; elsewhere errors are counted and go on
 // to whoever dispatched, the first one first.
 type Func func(*Event) error
 
@@ -51,15 +40,46 @@ func (w *Watcher) funcs() [kinds]Func {
 	}
 }
 
+// Hears lists the kinds that the watcher is interested in.
+func (w *Watcher) Hears() []Kind {
+	var out []Kind
+	for k, f := range w.funcs() {
+		if f != nil {
+			out = append(out, Kind(k))
+		}
+	}
+	return out
+}
+
 // Table holds the watchers. The zero Table works, and knows of no existing tasks.
 type Table struct {
 	// Existing yields the processes that live now, for Init. Nil means that there are none.
 	Existing func() iter.Seq[ID]
+	// Alive says whether a process lives, for those who are about to keep something for it. Nil means that they know themselves.
+	Alive func(ID) bool
+	// Panicked is called for each callback that panics, during the panic, so that debug.Stack says where it was. It may panic itself:
+	// then the panic goes on, to whoever dispatches. Nil: panics are only counted and returned.
+	Panicked func(*Panic)
 
-	watchers []Watcher
-	lists    [kinds][]Func // replaced, never changed: a dispatch under way keeps the list that it began with
+	watchers []*registered
+	lists    [kinds][]call // replaced, never changed: a dispatch under way keeps the list that it began with
 	counts   [kinds]uint64
 	errs     [kinds]uint64
+	panics   uint64
+}
+
+// registered is a watcher in the table.
+type registered struct {
+	Watcher
+	out  bool // it panicked, and is not called any more
+	init uint64
+	errs uint64
+}
+
+// call is a watcher's place in one list.
+type call struct {
+	f Func
+	w *registered
 }
 
 // Register puts w at the end of each list that it is interested in, and calls its Init for every process there is. When
@@ -72,40 +92,41 @@ func (t *Table) Register(w Watcher) error {
 	if t.index(w.Name) >= 0 {
 		return fmt.Errorf("cannot register %q: %w", w.Name, ErrDuplicate)
 	}
-	t.watchers = append(slices.Clip(t.watchers), w)
-	t.rebuild()
+	r := &registered{Watcher: w}
+	t.set(append(slices.Clip(t.watchers), r))
 	if w.Init == nil || t.Existing == nil {
 		return nil
 	}
-	return t.initAll(w)
+	return t.initAll(r)
 }
 
-func (t *Table) initAll(w Watcher) error {
+func (t *Table) initAll(w *registered) error {
 	var done []ID
 	for id := range t.Existing() {
 		t.counts[Init]++
-		if err := w.Init(&Event{Kind: Init, Proc: id, TID: id.PID}); err != nil {
-			t.errs[Init]++
+		w.init++
+		err := t.one(w, w.Init, &Event{Kind: Init, Proc: id, TID: id.PID})
+		if err == nil {
+			done = append(done, id)
+			if !slices.Contains(t.watchers, w) {
+				err = fmt.Errorf("unregistered meanwhile: %w", ErrUnknown)
+			}
+		}
+		if err != nil {
 			t.takeBack(w, done)
 			return fmt.Errorf("cannot register %q: init of process %d: %w", w.Name, id.PID, err)
 		}
-		done = append(done, id)
 	}
 	return nil
 }
 
-func (t *Table) takeBack(w Watcher, done []ID) {
-	if i := t.index(w.Name); i >= 0 {
-		t.watchers = slices.Delete(slices.Clone(t.watchers), i, i+1)
-		t.rebuild()
-	}
+func (t *Table) takeBack(w *registered, done []ID) {
+	t.remove(w)
 	if w.Free == nil {
 		return
 	}
 	for _, id := range done {
-		if err := w.Free(&Event{Kind: Free, Proc: id, TID: id.PID, Inferred: true}); err != nil {
-			t.errs[Free]++
-		}
+		_ = t.one(w, w.Free, &Event{Kind: Free, Proc: id, TID: id.PID, Inferred: true}) // counted; nobody waits for the answer
 	}
 }
 
@@ -115,48 +136,47 @@ func (t *Table) Unregister(name string) error {
 	if i < 0 {
 		return fmt.Errorf("cannot unregister %q: %w", name, ErrUnknown)
 	}
-	t.watchers = slices.Delete(slices.Clone(t.watchers), i, i+1)
-	t.rebuild()
+	t.remove(t.watchers[i])
 	return nil
 }
 
-// Dispatch takes e along the list of its kind. Every watcher is called, whatever an earlier one answered; the first
-// error is returned. For a Clone an error means that the task is refused.
-func (t *Table) Dispatch(e *Event) error {
-	if e.Kind >= kinds {
-		return fmt.Errorf("cannot dispatch event of kind %d: no such kind", e.Kind)
+// Watchers lists the registrations in the order in which they are called.
+func (t *Table) Watchers() []Watcher {
+	var out []Watcher
+	for _, w := range t.watchers {
+		out = append(out, w.Watcher)
 	}
-	t.counts[e.Kind]++
-	var first error
-	for _, f := range t.lists[e.Kind] {
-		if err := f(e); err != nil {
-			t.errs[e.Kind]++
-			if first == nil {
-				first = err
-			}
-		}
-	}
-	return first
+	return out
 }
 
-// Count gives how many events of kind k were dispatched, and how many answers of watchers were errors.
-func (t *Table) Count(k Kind) (events, errs uint64) { return t.counts[k], t.errs[k] }
-
-// Watchers lists the registrations in the order in which they are called.
-func (t *Table) Watchers() []Watcher { return slices.Clone(t.watchers) }
+// Answers gives how many processes the Init of a watcher was called for, and how many of all its answers were errors.
+func (t *Table) Answers(name string) (init, errs uint64) {
+	if i := t.index(name); i >= 0 {
+		return t.watchers[i].init, t.watchers[i].errs
+	}
+	return 0, 0
+}
 
 func (t *Table) index(name string) int {
-	return slices.IndexFunc(t.watchers, func(w Watcher) bool { return w.Name == name })
+	return slices.IndexFunc(t.watchers, func(w *registered) bool { return w.Name == name })
 }
 
-func (t *Table) rebuild() {
-	var lists [kinds][]Func
-	for i := range t.watchers {
-		for k, f := range t.watchers[i].funcs() {
+// remove takes a watcher off every list, if it is on any.
+func (t *Table) remove(w *registered) {
+	if i := slices.Index(t.watchers, w); i >= 0 {
+		t.set(slices.Delete(slices.Clone(t.watchers), i, i+1))
+	}
+}
+
+// set makes these the watchers, and their lists anew.
+func (t *Table) set(watchers []*registered) {
+	var lists [kinds][]call
+	for _, w := range watchers {
+		for k, f := range w.funcs() {
 			if f != nil {
-				lists[k] = append(lists[k], f)
+				lists[k] = append(lists[k], call{f, w})
 			}
 		}
 	}
-	t.lists = lists
+	t.watchers, t.lists = watchers, lists
 }
