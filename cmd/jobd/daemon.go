@@ -235,7 +235,7 @@ func (d *jobd) openEngine(options ...kernel.Option) error {
 // makeTables makes the tables, each on the one below.
 func (d *jobd) makeTables() (err error) {
 	d.rouse, d.settle = d.engine.Rouse, d.engine.Settle
-	d.watch = &watch.Table{Existing: d.engine.Existing}
+	d.watch = &watch.Table{Existing: d.engine.Existing, Panicked: d.panicked}
 	if d.notify, err = pnotify.New(d.watch); err != nil {
 		return err
 	}
@@ -243,10 +243,10 @@ func (d *jobd) makeTables() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.watch.Register(watch.Watcher{Name: "books", Owner: "jobd", Used: d.table.Used}); err != nil {
+	if err := d.watch.Register(watch.Watcher{Name: watcherBooks, Owner: "jobd", Used: d.table.Used}); err != nil {
 		return err
 	}
-	return d.watch.Register(watch.Watcher{Name: "loss", Owner: "jobd", Lost: func(*watch.Event) error {
+	return d.watch.Register(watch.Watcher{Name: watcherLoss, Owner: "jobd", Lost: func(*watch.Event) error {
 		d.table.Lost() // what happened meanwhile is on no record
 		return nil
 	}})

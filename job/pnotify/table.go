@@ -86,14 +86,14 @@ type Table struct {
 	refused uint64
 }
 
-// watcherName is how pnotify itself stands in the table of watchers.
-const watcherName = "pnotify"
+// Watcher is the name under which a Table itself stands in the table of watchers.
+const Watcher = "pnotify"
 
 // New makes an empty table and registers it as a watcher with w.
 func New(w *watch.Table) (*Table, error) {
 	t := &Table{watch: w}
 	err := w.Register(watch.Watcher{
-		Name: watcherName, Owner: "jobd",
+		Name: Watcher, Owner: "jobd",
 		Clone: t.clone, Exec: t.exec, UID: t.uid, GID: t.gid, Free: t.free,
 	})
 	if err != nil {
