@@ -102,9 +102,28 @@ func subscriberFacts(f *facts, list []control.SubscriberInfo) {
 		if s.Processes != nil {
 			text += ", " + count(*s.Processes, "process", "processes")
 		}
+		text += subscriberCounts(s)
 		f.add(name, text)
 		name = ""
 	}
+}
+
+// subscriberCounts is how a subscriber came to its processes, or what a watcher hears.
+func subscriberCounts(s control.SubscriberInfo) string {
+	var list []string
+	if s.Attached != nil && s.Detached != nil && s.Subscribed != nil {
+		list = append(list, fmt.Sprintf("init %d + subscribed %d + attached %d, detached %d", s.Init, *s.Subscribed, *s.Attached, *s.Detached))
+	}
+	if len(s.Hears) > 0 {
+		list = append(list, "hears "+plain(strings.Join(s.Hears, ", ")))
+	}
+	if s.Errors != nil && *s.Errors > 0 {
+		list = append(list, count(int(*s.Errors), "error", "errors"))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(list, "; ")
 }
 
 func eventCounts(events map[string]uint64) string {

@@ -74,13 +74,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	if since, why := d.troubles.degraded(); !since.IsZero() {
 		s.DegradedSince, s.DegradedWhy = &since, why
 	}
-	for _, w := range d.watch.Watchers() {
-		s.Subscribers = append(s.Subscribers, control.SubscriberInfo{Name: w.Name, Owner: w.Owner, Kind: "watcher"})
-	}
-	for _, r := range d.notify.Registrations() {
-		n := d.notify.Processes(r.Name)
-		s.Subscribers = append(s.Subscribers, control.SubscriberInfo{Name: r.Name, Owner: r.Owner, Kind: "subscriber", Processes: &n})
-	}
+	s.Subscribers = listeners(d.watch, d.notify)
 }
 
 func (d *jobd) statusOfStore(s *control.StatusAnswer) {

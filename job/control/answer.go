@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/report"
@@ -126,6 +127,10 @@ func whole(v any) any {
 	case StatusAnswer:
 		v.Witnesses, v.Subscribers, v.Confined = list(v.Witnesses), list(v.Subscribers), list(v.Confined)
 		v.Jobs, v.Events = dict(v.Jobs), dict(v.Events)
+		v.Subscribers = slices.Clone(v.Subscribers) // the caller's own stay what they are
+		for i := range v.Subscribers {
+			v.Subscribers[i].Hears = list(v.Subscribers[i].Hears)
+		}
 		return v
 	case SelfcheckAnswer:
 		v.Differences = list(v.Differences)

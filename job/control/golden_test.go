@@ -121,7 +121,10 @@ func goldenCases() []goldenCase {
 		{"id of one in no job", func(x X, c *C) (any, error) { return c.ID(x, 1) }, IDAnswer{PID: 1}},
 		{"status", func(x X, c *C) (any, error) { return c.Status(x) }, StatusAnswer{
 			Version: "0.1", Host: "login03", Engine: "connector", Refusal: "kill", RefusalWhy: "the connector tells late", Witnesses: []string{"cgroup"}, Jobs: map[job.State]int{job.Open: 3},
-			Started: start, Subscribers: []SubscriberInfo{{Name: "job", Kind: "subscriber", Processes: ref(9)}}, Events: map[string]uint64{"clone": 5},
+			Started: start, Subscribers: []SubscriberInfo{
+				{Name: "pnotify", Owner: "jobd", Kind: "watcher", Hears: []string{"clone", "free"}, Errors: ref(uint64(1))},
+				{Name: "job", Kind: "subscriber", Processes: ref(9), Subscribed: ref(uint64(4)), Attached: ref(uint64(20)), Detached: ref(uint64(15)), Hears: []string{"clone"}},
+			}, Events: map[string]uint64{"clone": 5},
 			Confined: []string{"seccomp"}, Audit: AuditStatus{Why: "audit is off"},
 		}},
 		{"selfcheck", func(x X, c *C) (any, error) { return c.Selfcheck(x) }, SelfcheckAnswer{OK: true, Differences: []string{}}},

@@ -317,12 +317,18 @@ type AuditStatus struct {
 	Dropped uint64   `json:"dropped"`
 }
 
-// SubscriberInfo is one subscriber of pnotify or one watcher.
+// SubscriberInfo is one subscriber of pnotify or one watcher. A watcher has no list of processes: what counts those is null.
 type SubscriberInfo struct {
-	Name      string `json:"name"`
-	Owner     string `json:"owner"`
-	Kind      string `json:"kind"` // watcher or subscriber
-	Processes *int   `json:"processes"`
+	Name       string   `json:"name"`
+	Owner      string   `json:"owner"`
+	Kind       string   `json:"kind"`       // watcher or subscriber
+	Processes  *int     `json:"processes"`  // that it is subscribed to
+	Init       uint64   `json:"init"`       // processes that there were when it registered, and that it was told of
+	Subscribed *uint64  `json:"subscribed"` // processes that it was subscribed to one by one
+	Attached   *uint64  `json:"attached"`   // children that it kept; init + subscribed + attached = detached + processes
+	Detached   *uint64  `json:"detached"`   // processes that are gone, or that it was taken off
+	Hears      []string `json:"hears"`      // the events that it is told of
+	Errors     *uint64  `json:"errors"`     // what a watcher answered that was an error; a subscriber has no such answer
 }
 
 // StoreStatus is how the books are.

@@ -48,6 +48,23 @@ type Events struct {
 	Exit func(s *Subscriber, e *watch.Event)
 }
 
+// Hears lists the kinds of events that the subscriber is interested in.
+func (ev *Events) Hears() []watch.Kind {
+	var out []watch.Kind
+	for _, k := range []struct {
+		kind watch.Kind
+		is   bool
+	}{
+		{watch.Init, ev.Init != nil}, {watch.Clone, ev.Fork != nil}, {watch.Exec, ev.Exec != nil},
+		{watch.UID, ev.UID != nil}, {watch.GID, ev.GID != nil}, {watch.Free, ev.Exit != nil},
+	} {
+		if k.is {
+			out = append(out, k.kind)
+		}
+	}
+	return out
+}
+
 // Subscriber is one entry of one process's list.
 type Subscriber struct {
 	Proc watch.ID
