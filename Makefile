@@ -81,7 +81,7 @@ bpf:
 	$(GO) generate ./job/label
 
 lint:
-	@test -z "$$(gofmt -l cmd job metrics pam store)" || { gofmt -l cmd job metrics pam store; exit 1; }
+	@test -z "$$(gofmt -l cmd docs job metrics pam store)" || { gofmt -l cmd docs job metrics pam store; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 

@@ -22,12 +22,15 @@ var mayImport = map[string][]string{
 	"job/look":    {},
 	"job/label":   {},
 	"job/kernel":  {"job", "job/label", "job/look", "job/watch"},
+	"job/follow":  {"job/kernel", "job/pnotify", "job/watch"},
 	"job/report":  {"job", "job/watch"},
 	"job/control": {"job", "job/look", "job/watch", "job/report"},
 	"store":       {"job", "job/watch"},
 	"metrics":     {"job", "job/watch"},
 	"pam":         {},
 	"cmd/jobctl":  {"job", "job/control", "job/report", "pam"},
+
+	"docs/examples/counters": {"job/follow", "job/kernel", "job/pnotify", "job/watch"},
 
 	"cmd/jobd/confine": {},
 	"cmd/jobd":         {"cmd/jobd/confine", "job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/label", "job/control", "store", "metrics"},
