@@ -32,6 +32,7 @@ var sections = []struct {
 	{"login", (*bench).login},
 	{"size", (*bench).size},
 	{"attach", (*bench).attach},
+	{"dispatch", (*bench).dispatch},
 	{"lists", (*bench).lists},
 	{"books", (*bench).books},
 	{"sustained", (*bench).sustained},
