@@ -9,7 +9,7 @@ import (
 	"github.com/jobd-project/jobd/job/watch"
 )
 
-// Emit takes an event along. An error for a Clone means that the process is refused.
+// Emit takes an event along. ErrRefuse for a Clone means that the process is refused; any other error is logged.
 type Emit func(*watch.Event) error
 
 // Connector is the engine that follows the kernel's process events: the proc connector for the life of tasks, the
