@@ -225,6 +225,25 @@ func TestCountsOfEachWay(t *testing.T) {
 	balanced(t, n, "nobody", Counts{})
 }
 
+// TestNilIsNotInterested: all but Fork may be missing.
+func TestNilIsNotInterested(t *testing.T) {
+	w, n := newTables(t, 1)
+	ev := &Events{Name: "forks", Fork: keep}
+	must(t, n.Register(ev))
+	_, err := n.Subscribe(id(5), "forks", nil)
+	must(t, err)
+	must(t, fork(t, w, 5, 6))
+	for _, k := range watch.Kinds() {
+		if k != watch.Clone {
+			must(t, w.Dispatch(&watch.Event{Kind: k, Proc: id(6), TID: 6}))
+		}
+	}
+	balanced(t, n, "forks", Counts{Subscribed: 1, Attached: 1, Detached: 1, Processes: 1})
+	if got := ev.Hears(); !slices.Equal(got, []watch.Kind{watch.Clone}) {
+		t.Errorf("hears %v", got)
+	}
+}
+
 // TestWhatIsToldDoesNotAllocate: an event of a process that ten subscribers are on.
 func TestWhatIsToldDoesNotAllocate(t *testing.T) {
 	w, n := newTables(t)

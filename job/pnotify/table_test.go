@@ -267,6 +267,11 @@ func TestAgainstModel(t *testing.T) {
 						rt.Fatalf("process %d has %v, want %v", p.PID, got, model[p])
 					}
 				}
+				for _, name := range names {
+					if c := n.Counts(name); c.Init+c.Subscribed+c.Attached != c.Detached+uint64(c.Processes) || c.Detached != uint64(exits[name]) {
+						rt.Fatalf("%s: %+v, %d exits", name, c, exits[name])
+					}
+				}
 				if n.procs.Len() > len(alive) || fmt.Sprint(exits) != fmt.Sprint(wantExits) {
 					rt.Fatalf("%d lists for %d processes, exits %v want %v", n.procs.Len(), len(alive), exits, wantExits)
 				}

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
+	"github.com/jobd-project/jobd/job/pnotify"
 )
 
 // Fifty logins at once are fifty jobs.
@@ -32,6 +34,7 @@ func TestManyLogins(t *testing.T) {
 	if b := st.Balance; err != nil || b.Attached != many || b.Inherited != many || b.Live != 2*many || b.Adopted != 0 {
 		t.Errorf("balance %+v, %v", b, err)
 	}
+	checkSubscribers(t, st, many)
 	var all sync.WaitGroup
 	for jid := range jids {
 		all.Go(func() {
@@ -47,6 +50,25 @@ func TestManyLogins(t *testing.T) {
 		if in := h.ended(jid); in.TotalProcesses != 2 {
 			t.Errorf("job %s had %d processes", jid, in.TotalProcesses)
 		}
+	}
+}
+
+// checkSubscribers looks at what status says of those who are told of events, while there are so many logins of two processes each.
+func checkSubscribers(t *testing.T, st control.StatusAnswer, logins int) {
+	t.Helper()
+	found := make(map[string]control.SubscriberInfo)
+	for _, s := range st.Subscribers {
+		found[s.Name] = s
+	}
+	if s := found[pnotify.Watcher]; s.Kind != "watcher" || s.Owner != "jobd" || s.Processes != nil || s.Attached != nil || !slices.Contains(s.Hears, "clone") || *s.Errors != 0 {
+		t.Errorf("pnotify is %+v", s)
+	}
+	s := found[job.Subscriber]
+	if s.Kind != "subscriber" || s.Processes == nil || s.Subscribed == nil || s.Attached == nil || s.Detached == nil {
+		t.Fatalf("job is %+v", s)
+	}
+	if *s.Processes != 2*logins || *s.Subscribed != uint64(logins) || *s.Attached != uint64(logins) || *s.Detached != 0 || s.Init != 0 {
+		t.Errorf("job has %d processes: subscribed %d, attached %d, detached %d", *s.Processes, *s.Subscribed, *s.Attached, *s.Detached)
 	}
 }
 
