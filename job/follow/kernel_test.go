@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -197,5 +198,47 @@ func TestIntegrationAProcessThatIsGone(t *testing.T) {
 	})
 	if !errors.Is(err, pnotify.ErrNoProcess) {
 		t.Errorf("got %v, want %v", err, pnotify.ErrNoProcess)
+	}
+}
+
+// TestIntegrationEverybodyInAStorm: who is subscribed to all is subscribed to just those that the engine knows to live, while processes come and go, others ask and one
+// panics.
+func TestIntegrationEverybodyInAStorm(t *testing.T) {
+	e := openConnector(t)
+	r, ctx, end := running(t, e, quiet())
+	var c struct{ init, attach, detach int }
+	must(t, r.Do(ctx, func() error {
+		return errors.Join(
+			r.Notify.Register(&pnotify.Events{
+				Name: "all",
+				Init: func(*pnotify.Subscriber) error { c.init++; return nil },
+				Fork: func(_, _ *pnotify.Subscriber, _ *watch.Event) pnotify.Answer { c.attach++; return pnotify.Keep },
+				Exit: func(*pnotify.Subscriber, *watch.Event) { c.detach++ },
+			}),
+			r.Watch.Register(watch.Watcher{Name: "bad", Exec: func(*watch.Event) error { panic("boom") }}))
+	}))
+	pid, begin := waiting(t, "i=0; while [ $i -lt 1000 ]; do (: & ) ; i=$((i+1)); done; /bin/true; exec sleep 1000")
+	must(t, begin())
+	for slept := false; !slept; time.Sleep(5 * time.Millisecond) {
+		must(t, r.Do(ctx, func() error {
+			n := 0
+			for id := range e.Existing() {
+				if n++; r.Notify.Get(id, "all") == nil {
+					t.Errorf("process %d is not subscribed to", id.PID)
+				}
+			}
+			if has := r.Notify.Processes("all"); has != n {
+				t.Errorf("subscribed to %d processes of %d", has, n)
+			}
+			return nil
+		}))
+		comm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(int(pid)), "comm"))
+		must(t, err)
+		slept = string(comm) == "sleep\n"
+	}
+	must(t, end())
+	must(t, r.Notify.Unregister("all"))
+	if c.attach < 2000 || c.init+c.attach != c.detach || r.Watch.Panics() != 1 {
+		t.Errorf("%+v, %d panics", c, r.Watch.Panics())
 	}
 }

@@ -78,8 +78,8 @@ func (r *Runner) panicked(p *watch.Panic) {
 	r.log.Error("a watcher was taken out", "error", p, "stack", string(debug.Stack()))
 }
 
-// Run dispatches what happens, and does what is asked, until ctx ends; what the kernel had told by then has been dispatched. An error is the engine's, which
-// cannot go on then. It runs once.
+// Run dispatches what happens, and does what is asked, until ctx ends; what the kernel had told by then has been dispatched.
+// An error is the engine's, which cannot go on then. It runs once.
 func (r *Runner) Run(ctx context.Context) error {
 	if !r.started.CompareAndSwap(false, true) {
 		return ErrRunning
@@ -146,8 +146,8 @@ func (r *Runner) answer(do func() error) (err error) {
 	return do()
 }
 
-// Do runs f in the loop and returns what f does. Any goroutine but the loop's own may call it, also before Run, for which it waits. If ctx ends before the loop begins
-// with f, the error is ctx's and f is never run; ErrEnded: the loop has ended.
+// Do runs f in the loop and returns what f does. Any goroutine but the loop's own may call it, also before Run, for which it
+// waits. If ctx ends before the loop begins with f, the error is ctx's and f is never run; ErrEnded: the loop has ended.
 func (r *Runner) Do(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	r.engine.Rouse()

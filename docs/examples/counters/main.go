@@ -1,5 +1,5 @@
-// Command counters is the test module of the pnotify document, outside the kernel: it is told of every process of the host until it is interrupted,
-// and then prints how often each of its callbacks was called. attached + init = detached. It has to run as root.
+// Command counters is the test module of the pnotify document, outside the kernel: it is told of every process of the host until it is
+// interrupted, and then prints how often each of its callbacks was called. attached + init = detached. It has to run as root.
 package main
 
 import (
@@ -31,7 +31,8 @@ func (m *module) events() *pnotify.Events {
 }
 
 func (m *module) print(w io.Writer) {
-	fmt.Fprintf(w, "detach called %d times...\nattach called %d times...\ninit called %d times...\nexec called %d times...\n", m.detach, m.attach, m.init, m.exec)
+	fmt.Fprintf(w, "detach called %d times...\nattach called %d times...\n", m.detach, m.attach)
+	fmt.Fprintf(w, "init called %d times...\nexec called %d times...\n", m.init, m.exec)
 	if m.attach+m.init != m.detach {
 		fmt.Fprintln(w, "pnotify PROBLEM: attach count + init count SHOULD equal detach count and doesn't")
 		return
