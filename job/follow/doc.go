@@ -27,9 +27,9 @@
 //
 // # Which engine
 //
-// A kernel.Connector tells of every process of the host. A kernel.BPF tells of those that carry a label, and of their
-// descendants: Attach each process that is subscribed to (after Testify for its label), and Recover before Run; an
-// Init there finds all processes, and hears of the end of those with a label only. Both see a fork when it is done:
+// A kernel.Connector tells of every process of the host. A kernel.BPF tells of those that it was asked to: Hear before
+// subscribing to a process, whose descendants it tells of too, or HearAll before an Init over all. Nothing is sent for
+// other processes. (Attach is for jobs: the kernel adds up what those use.) Both see a fork when it is done:
 // who refuses a child has it killed, and it may have run until then.
 //
 // # What is locked

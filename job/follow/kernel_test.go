@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
 	"github.com/jobd-project/jobd/job/label"
 	"github.com/jobd-project/jobd/job/pnotify"
@@ -40,7 +39,7 @@ func openConnector(t *testing.T) *kernel.Connector {
 	return e
 }
 
-// openBPF gives an engine that tells of those that are attached to label 7.
+// openBPF gives an engine that tells of those that it is asked to.
 func openBPF(t *testing.T) *kernel.BPF {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bpf")
@@ -57,7 +56,6 @@ func openBPF(t *testing.T) *kernel.BPF {
 	t.Cleanup(e.Close)
 	_, err = e.Recover(nil)
 	must(t, err)
-	e.Testify(7, job.Placement{}, nil)
 	return e
 }
 
@@ -98,7 +96,7 @@ func TestIntegrationOneProcess(t *testing.T) {
 	})
 	t.Run("bpf", func(t *testing.T) {
 		e := openBPF(t)
-		oneProcess(t, e, func(who watch.ID) error { return e.Attach(who, 7, monotonic()) })
+		oneProcess(t, e, func(who watch.ID) error { return e.Hear(who, 1) })
 	})
 }
 
@@ -145,7 +143,7 @@ func TestIntegrationRefused(t *testing.T) {
 	})
 	t.Run("bpf", func(t *testing.T) {
 		e := openBPF(t)
-		refused(t, e, func(who watch.ID) error { return e.Attach(who, 7, monotonic()) })
+		refused(t, e, func(who watch.ID) error { return e.Hear(who, 1) })
 	})
 }
 
@@ -204,11 +202,19 @@ func TestIntegrationAProcessThatIsGone(t *testing.T) {
 // TestIntegrationEverybodyInAStorm: who is subscribed to all is subscribed to just those that the engine knows to live, while processes come and go, others ask and one
 // panics.
 func TestIntegrationEverybodyInAStorm(t *testing.T) {
-	e := openConnector(t)
+	t.Run("connector", func(t *testing.T) { everybody(t, openConnector(t), func(bool) error { return nil }, true) })
+	t.Run("bpf", func(t *testing.T) {
+		e := openBPF(t)
+		everybody(t, e, e.HearAll, false) // what exists it looks up in /proc, where there are also those of whom was not read yet
+	})
+}
+
+func everybody(t *testing.T, e Engine, hear func(bool) error, table bool) {
 	r, ctx, end := running(t, e, quiet())
 	var c struct{ init, attach, detach int }
 	must(t, r.Do(ctx, func() error {
 		return errors.Join(
+			hear(true),
 			r.Notify.Register(&pnotify.Events{
 				Name: "all",
 				Init: func(*pnotify.Subscriber) error { c.init++; return nil },
@@ -221,6 +227,9 @@ func TestIntegrationEverybodyInAStorm(t *testing.T) {
 	must(t, begin())
 	for slept := false; !slept; time.Sleep(5 * time.Millisecond) {
 		must(t, r.Do(ctx, func() error {
+			if !table {
+				return nil
+			}
 			n := 0
 			for id := range e.Existing() {
 				if n++; r.Notify.Get(id, "all") == nil {

@@ -9,7 +9,7 @@ import (
 // meanwhile, counts once.
 func (c *BPF) take(ev *label.Event, emit Emit) {
 	c.upTo = ev.Time
-	if ev.PID == c.self || !hears(c.heard, ev) {
+	if ev.PID == c.self && ev.Job != 0 || !hears(c.heard, ev) {
 		return // from before it lost its label, or from before nobody wanted to hear of it any more
 	}
 	c.counts.Events++
@@ -60,7 +60,7 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 		c.vanish(old, emit) // the end of who had the pid was lost
 	}
 	maker := c.lin.of(ev.Other)
-	p := c.lin.add(ev.PID, ev.Start)
+	p := c.lin.bear(old, ev)
 	p.label, p.bits = in, ev.Bits&c.heard
 	switch {
 	case maker.passesOn(in):
@@ -87,6 +87,16 @@ func (c *BPF) born(ev *label.Event, emit Emit) {
 	if err := emit(&c.scratch); err != nil {
 		c.refuse(p, e.Parent, err, emit)
 	}
+}
+
+// bear puts a new process on the books. One that somebody asked for before its birth was read stays who it is.
+func (l *lineage) bear(old *proc, ev *label.Event) *proc {
+	if old == nil || !old.stranger || !old.isExactly(uint64(ev.Start/nsPerTick)) {
+		return l.add(ev.PID, ev.Start)
+	}
+	l.follow(old)
+	old.start, old.scanned, old.tids = ev.Start, false, nil
+	return old
 }
 
 // outlives reports whether the table is ahead of the birth of whoever has a pid: that one is known, was taken out of the job since, or is

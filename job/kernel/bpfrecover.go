@@ -123,7 +123,7 @@ func (c *BPF) takeIn(there map[known]listed) (members []*proc) {
 			c.takeOff(k)
 			in = 0
 		}
-		if in == 0 && one.bits == 0 || k.pid == c.self {
+		if in == 0 && one.bits == 0 || in != 0 && k.pid == c.self {
 			continue
 		}
 		p := c.lin.add(k.pid, k.start)
