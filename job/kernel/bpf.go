@@ -69,7 +69,11 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 		c.leaveSelf()
 	}
 	if c.execs != ExecOff {
-		if c.programs, err = newPrograms(fs, c.execs, &ringEars{c.events}); err != nil {
+		var ears execSource // nil: the kernel says with each exec what is run
+		if c.execs == ExecArgv {
+			ears = &ringEars{c.events}
+		}
+		if c.programs, err = newPrograms(fs, c.execs, ears); err != nil {
 			return nil, err
 		}
 	}

@@ -20,7 +20,7 @@ func (c *BPF) take(ev *label.Event, emit Emit) {
 		c.thread(ev, emit)
 	case ev.Kind == label.Exec:
 		if p := c.of(ev); p != nil {
-			c.exec(ev.PID, ev.TID, ev.Time, emit)
+			c.exec(ev.PID, ev.TID, ev.Time, ev.Path, emit)
 		}
 	case ev.Kind == label.UID:
 		c.ids(watch.UID, ev, emit)

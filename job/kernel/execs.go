@@ -15,13 +15,22 @@ type unread struct {
 // lookMost is how long the answer may take: the message was lost where it comes at all.
 const lookMost = int64(time.Second)
 
-// exec: a process runs another program. Which one has been read already, or will be soon: it is never waited for.
-func (c *engine) exec(pid, tid int32, at int64, emit Emit) {
+// exec: a process runs another program. Which one is in the event, or has been read already, or will be soon: it is never waited for.
+func (c *engine) exec(pid, tid int32, at int64, path []byte, emit Emit) {
 	p := c.lin.of(pid)
 	member := p != nil && p.label != 0
 	var what *watch.Program
-	if c.programs != nil {
+	switch {
+	case c.programs == nil:
+	case c.programs.src != nil:
 		what = c.program(messageKey{pid, at}, member)
+	case len(path) > 0:
+		what = c.programs.told(path, at)
+	default:
+		if what = c.programs.now(pid); what == nil {
+			what = new(watch.Program)
+			c.counts.ExecsUnread++
+		}
 	}
 	switch {
 	case !member:

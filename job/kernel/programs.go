@@ -42,15 +42,17 @@ type programs struct {
 // foundMost is how much may wait to be taken up; should the engine be that far behind, names are not what it lacks most.
 const foundMost = 1 << 14
 
-// newPrograms begins to look. The source is closed by stop.
-func newPrograms(fs FS, mode ExecMode, src execSource) (*programs, error) {
-	end, err := newStopper()
-	if err != nil {
-		return nil, err
-	}
-	p := &programs{
-		src: src, end: end, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
+// newPrograms begins to look. The source is closed by stop. Without one it only looks when it is asked.
+func newPrograms(fs FS, mode ExecMode, src execSource) (p *programs, err error) {
+	p = &programs{
+		src: src, look: newLooker(fs, mode), own: newLooker(fs, ExecExe),
 		found: make(map[messageKey]watch.Program), names: make(names),
+	}
+	if src == nil {
+		return p, nil
+	}
+	if p.end, err = newStopper(); err != nil {
+		return nil, err
 	}
 	go p.run()
 	return p, nil
@@ -58,8 +60,10 @@ func newPrograms(fs FS, mode ExecMode, src execSource) (*programs, error) {
 
 // stop returns when nobody looks any more.
 func (p *programs) stop() {
-	p.end.stop()
-	p.src.close()
+	if p.src != nil {
+		p.end.stop()
+		p.src.close()
+	}
 }
 
 // run looks as soon as it hears of an exec, or in a storm of them now and then.
@@ -148,6 +152,13 @@ func (p *programs) now(pid int32) *watch.Program {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return &watch.Program{Exe: p.names.of(exe), Read: readClocks().mono}
+}
+
+// told is a program of which the kernel said the path when it was run.
+func (p *programs) told(path []byte, at int64) *watch.Program {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &watch.Program{Exe: p.names.of(path), Read: at}
 }
 
 // names keeps one copy of each path: many processes run few programs.

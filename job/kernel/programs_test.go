@@ -106,7 +106,7 @@ func TestPace(t *testing.T) {
 // follower is an engine without a kernel, and with what would have been read.
 func follower(t *testing.T) *Connector {
 	c := newCourt(t).c
-	c.programs = &programs{found: make(map[messageKey]watch.Program), names: make(names)}
+	c.programs = &programs{src: &ringEars{}, found: make(map[messageKey]watch.Program), names: make(names)}
 	c.clock.mono = 1000
 	return c
 }
@@ -115,7 +115,7 @@ func (c *Connector) execOf(t *testing.T, pid int32, at int64) *watch.Program {
 	t.Helper()
 	var got *watch.Program
 	n := 0
-	c.exec(pid, pid, at, func(e *watch.Event) error {
+	c.exec(pid, pid, at, nil, func(e *watch.Event) error {
 		if e.Kind != watch.Exec || e.Mono != at {
 			t.Errorf("event %+v", e)
 		}

@@ -23,7 +23,7 @@ func (c *Connector) take(b []byte, emit Emit) {
 		c.fork(&ev, emit)
 	case procEventExec:
 		c.lin.exec(ev.b, ev.time)
-		c.exec(ev.b, ev.a, ev.time, emit)
+		c.exec(ev.b, ev.a, ev.time, nil, emit)
 	case procEventUID:
 		c.plain(watch.UID, &ev, emit)
 	case procEventGID:

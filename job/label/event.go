@@ -1,6 +1,7 @@
 package label
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -34,8 +35,11 @@ type Event struct {
 	Bits  uint32 // of those who want to hear of the task
 	Real  uint64 // of a Clone the process that is the parent; of a UID or GID the real id; of an Exit 1 where no other task of the process is left
 
-	Left Left // of an Exit
-	Used Used // of a Free
+	Path []byte // of an Exec, as /proc/PID/exe has it; empty: not known
+	Left Left   // of an Exit
+	Used Used   // of a Free
+
+	path [pathRoom + len(deleted)]byte
 }
 
 // Left is what is known of a process only while it is there.
@@ -67,7 +71,12 @@ const (
 	eventSize = 64
 	leftSize  = eventSize + 56 + sumsCount*8
 	usedSize  = eventSize + 20*8
+	ranSize   = eventSize + pathRoom
+	pathRoom  = 256
 )
+
+// deleted is what stands behind the path of a file that has been removed (fs/d_path.c).
+const deleted = " (deleted)"
 
 // decode reads a record.
 func decode(e *Event, b []byte) error {
@@ -83,19 +92,35 @@ func decode(e *Event, b []byte) error {
 	switch {
 	case e.Kind >= Kinds:
 		return fmt.Errorf("an event of kind %d", e.Kind)
-	case e.Kind == Exit && len(b) < leftSize, e.Kind == Free && len(b) < usedSize:
+	case e.Kind == Exit && len(b) < leftSize, e.Kind == Free && len(b) < usedSize, e.Kind == Exec && (len(b) < ranSize || e.Value > pathRoom):
 		return fmt.Errorf("an event of kind %d and %d bytes", e.Kind, len(b))
 	}
 	if e.PID <= 0 || e.TID <= 0 || e.Time < 0 || e.Time == math.MaxInt64 || e.Start < 0 || e.Job == 0 && e.Bits == 0 {
 		return fmt.Errorf("an event of task %d of process %d, which cannot be", e.TID, e.PID)
 	}
 	switch e.Kind {
+	case Exec:
+		e.Path = e.decodePath(b[eventSize:eventSize+e.Value], e.Real != 0)
 	case Exit:
 		e.Left.decode(b[eventSize:])
 	case Free:
 		e.Used.decode(b[eventSize:])
 	}
 	return nil
+}
+
+// decodePath makes a path of its names, the last of which comes first, each with its NUL.
+func (e *Event) decodePath(names []byte, removed bool) []byte {
+	path := e.path[:0]
+	for len(names) > 0 {
+		at := bytes.LastIndexByte(names[:len(names)-1], 0) + 1
+		path = append(append(path, '/'), names[at:len(names)-1]...)
+		names = names[:at]
+	}
+	if len(path) > 0 && removed {
+		path = append(path, deleted...)
+	}
+	return path
 }
 
 func (l *Left) decode(b []byte) {

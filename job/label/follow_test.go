@@ -2,8 +2,12 @@ package label
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,4 +205,56 @@ func BenchmarkEach(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
+}
+
+// The kernel says what is run, also of what is gone at once: under its own name, whatever link it was run by, and whether its file is
+// there still. What has no place, or too long a name, is not known.
+func TestIntegrationPaths(t *testing.T) {
+	l := follow(t, place(t))
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := func(parts ...string) string {
+		path := filepath.Join(append([]string{dir}, parts...)...)
+		b, err := os.ReadFile("/bin/true")
+		if err == nil {
+			err = errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o755))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	plain, spaced := program("true"), program("a b", "tr\nue")
+	long, deep := program(strings.Repeat("x", 80)), program(strings.Repeat("abcdefgh/", 30), "true")
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(plain, link); err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(script, []byte("#!"+plain+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{plain, spaced, "", "", plain, plain, "/proc/self/exe", plain + " (deleted)"}
+	var err2 error
+	if want[6], err2 = filepath.EvalSymlinks("/bin/sh"); err2 != nil {
+		t.Fatal(err2)
+	}
+	s := start(t, "sh", "-c", `read x; for p; do ("$p" -c :); done; exec 3<"$1"; exec 4<&3; rm "$1"; /proc/$$/fd/3; :`, "sh",
+		plain, spaced, long, deep, link, script, "/proc/self/exe")
+	if _, err := l.Set(s.pid(), Label{In: 42}, sure); err != nil {
+		t.Fatal(err)
+	}
+	s.tell()
+	var got []string
+	hear(t, l.Events(), func(ev *Event) bool {
+		if ev.Kind == Exec && ev.PID != s.pid() && !strings.HasSuffix(string(ev.Path), "/rm") {
+			got = append(got, string(ev.Path))
+		}
+		return len(got) == len(want)
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("was run: %q\nwant %q", got, want)
+	}
 }

@@ -26,10 +26,10 @@ struct event {
 	__s32 tid;
 	__u32 kind;
 	__s32 other; // of a CLONE who called clone; of a REFUSED the error that the caller gets; of an EXEC the task's number before; of a UID or GID 1 where that was a while ago
-	__u64 value; // of a CLONE or REFUSED its flags, of an EXIT the wait status, of a UID or GID the effective id
+	__u64 value; // of a CLONE or REFUSED its flags, of an EXIT the wait status, of an EXEC how long its path is, of a UID or GID the effective id
 	__u32 bits; // of the label
 	__u32 zero;
-	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXIT 1 where no other task of the process is left
+	__u64 real; // of a CLONE the new task's parent; of a UID or GID the real id; of an EXEC 1 where the file has been removed; of an EXIT 1 where no other task of the process is left
 };
 
 // left is an EXIT: what is known of a process only while it is there.
@@ -44,6 +44,12 @@ struct left {
 	__s32 nice;
 	char comm[16];
 	struct sums sums; // of the task, so far
+};
+
+// ran is an EXEC.
+struct ran {
+	struct event event;
+	char path[PATH_ROOM]; // as many bytes of it as the event's value says
 };
 
 // used is a FREE: what a task had used when all of it was charged.
@@ -189,18 +195,26 @@ int BPF_PROG(executes, struct task_struct *task, int old_pid)
 {
 	struct label *l = told_of(task);
 	struct executed *x;
-	struct event *e;
+	bool deleted = false;
+	struct ran *e;
 	__u64 now;
 
 	if (!l || l->execs == task->self_exec_id)
 		return 0;
 	l->execs = task->self_exec_id;
 	tell_ids(l, task, task->real_cred, true);
-	e = begin(l, task, EXEC);
-	if (!e)
+	if (!room(l, EXEC))
 		return 0;
-	e->other = old_pid;
-	now = e->time;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count(&lost, EXEC);
+		return 0;
+	}
+	fill(&e->event, l, task, EXEC);
+	e->event.other = old_pid;
+	e->event.value = write_path(BPF_CORE_READ(task, mm, exe_file), e->path, &deleted);
+	e->event.real = deleted;
+	now = e->event.time;
 	bpf_ringbuf_submit(e, 0);
 	x = bpf_ringbuf_reserve(&execs, sizeof(*x), 0);
 	if (!x)

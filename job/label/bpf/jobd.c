@@ -8,11 +8,13 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
 #include "kernel.h"
 #include "label.h"
 #include "refuse.h"
+#include "path.h"
 #include "event.h"
 
 // A kernel before 6.2, on which no storage can be looked at while somebody else on this CPU is at work on one: then there may be a

@@ -47,8 +47,47 @@ struct task_io_accounting {
 	__u64 read_bytes, write_bytes, cancelled_write_bytes; // CONFIG_TASK_IO_ACCOUNTING
 } CORE;
 
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+} CORE;
+
+struct qstr {
+	const unsigned char *name;
+} CORE;
+
+struct dentry_operations {
+	void *d_dname;
+} CORE;
+
+struct dentry {
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	const struct dentry_operations *d_op;
+} CORE;
+
+struct vfsmount {
+	struct dentry *mnt_root;
+} CORE;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+} CORE;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} CORE;
+
+struct file {
+	struct path f_path;
+} CORE;
+
 struct mm_struct {
 	unsigned long hiwater_vm, total_vm;
+	struct file *exe_file;
 } CORE;
 
 struct signal_struct {
