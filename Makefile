@@ -17,12 +17,14 @@ CC       ?= cc
 LDFLAGS    := -s -w -X main.version=$(VERSION)
 PAM_CFLAGS := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2
 PAM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=pam/module/pam_job.map
+LIB_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=libjob/libjob.map -Wl,-soname,libjob.so.2
+JCOMMANDS  := jstat jkill jwait jattach jdetach jsethid
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: all build demo test test-bpf test-vm test-full bench fuzz soak lint bpf deps clean
 all: build
 
-build: bin/jobd bin/jobctl bin/pam_job.so
+build: bin/jobd bin/jobctl bin/pam_job.so bin/libjob.so bin/jcompat
 
 # jobd asks no name service and needs no C; jobctl opens PAM sessions, and does.
 bin/jobd: FORCE
@@ -32,6 +34,15 @@ bin/jobctl: FORCE
 bin/pam_job.so: $(wildcard pam/module/*.c pam/module/*.h) pam/module/pam_job.map
 	@mkdir -p bin
 	$(CC) $(PAM_CFLAGS) $(PAM_LDFLAGS) -o $@ $(wildcard pam/module/*.c) -lpam
+# SGI's job library, for programs that are linked to it, and its commands: one program, by their names.
+bin/libjob.so: bin/libjob.so.2
+	ln -sf libjob.so.2 $@
+bin/libjob.so.2: $(wildcard libjob/*.c libjob/*.h) libjob/libjob.map
+	@mkdir -p bin
+	$(CC) $(PAM_CFLAGS) $(LIB_LDFLAGS) -o $@ $(wildcard libjob/*.c)
+bin/jcompat: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/jcompat
+	for name in $(JCOMMANDS); do ln -sf jcompat bin/$$name || exit; done
 FORCE:
 
 # The main job on this machine, from nothing. Installs a C compiler and libpam's headers if they are missing.

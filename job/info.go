@@ -111,6 +111,9 @@ type Info struct {
 	ExitStatus    *int `json:"exit_status"`     // of the last process to leave, as a shell says it
 	POEExitStatus *int `json:"poe_exit_status"` // of the point of entry
 
+	// WaitStatus is ExitStatus as wait(2) has it. The books do not keep it: nil of a job that was read from there.
+	WaitStatus *int64 `json:"-"`
+
 	EndReason Text              `json:"end_reason"`
 	Witness   Text              `json:"witness"`
 	Estimated bool              `json:"estimated"`
@@ -194,4 +197,13 @@ func ExitStatus(wait int64) int {
 		return 128 + sig
 	}
 	return int(wait >> 8 & 0xff)
+}
+
+// WaitStatusOf turns a shell's exit status back into a wait status. One above 128 and up to the last signal's is that of a
+// signal: a program that exits with such a number by itself cannot be told from it.
+func WaitStatusOf(exit int) int64 {
+	if exit > 128 && exit <= 128+64 {
+		return int64(exit - 128)
+	}
+	return int64(exit&0xff) << 8
 }

@@ -217,6 +217,21 @@ func (t *Table) Prime(jid JID) (watch.ID, bool) {
 	}
 }
 
+// Oldest gives the member of a job that joined it first of those that are left.
+func (t *Table) Oldest(jid JID) (oldest watch.ID, ok bool) {
+	e := t.jobs[jid]
+	if e == nil {
+		return watch.ID{}, false
+	}
+	var since int64
+	for id, m := range e.members.All() {
+		if !ok || m.since < since || m.since == since && cmp.Or(cmp.Compare(id.PID, oldest.PID), cmp.Compare(id.Gen, oldest.Gen)) < 0 {
+			oldest, since, ok = id, m.since, true
+		}
+	}
+	return oldest, ok
+}
+
 // Before gives what a member had used before it became one.
 func (t *Table) Before(id watch.ID) Spent {
 	if m := t.member(id); m != nil {
@@ -292,8 +307,8 @@ func (e *entry) view() Info {
 	in.State = e.state()
 	e.departed.fill(&in)
 	if e.exited {
-		status := ExitStatus(e.status)
-		in.ExitStatus = &status
+		status, raw := ExitStatus(e.status), e.status
+		in.ExitStatus, in.WaitStatus = &status, &raw
 	}
 	return in
 }

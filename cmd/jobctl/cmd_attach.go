@@ -14,7 +14,8 @@ func (a *app) attachCommand() *cobra.Command {
 	return a.into("attach", &cobra.Command{
 		Short: "put a process into a job",
 		Long: `Put a process that is in no job into one; what it starts from then on is in the
-job too. --tree takes what descends from it already as well. For root.`,
+job too. --tree takes what descends from it already as well. One that is in that
+job already stays there. For root.`,
 		Example: "  jobctl attach 4711 17\n  jobctl attach --tree 4711 17",
 	}, func(ctx context.Context, req control.Request) (control.ChangeAnswer, error) {
 		return a.client().Attach(ctx, req)
@@ -51,7 +52,11 @@ func (a *app) into(verb string, cmd *cobra.Command,
 		if err != nil {
 			return cannot(fmt.Sprintf("%s %d", verb, req.PID), err)
 		}
-		return a.sayChange(ans, "in "+seqText(ans.Seq))
+		where := "in " + seqText(ans.Seq)
+		if len(ans.Already) > 0 && len(ans.Already) == len(ans.Processes) {
+			where += " already"
+		}
+		return a.sayChange(ans, where)
 	}
 	return cmd
 }
@@ -109,7 +114,7 @@ func detachRequest(cmd *cobra.Command, args []string, named string, tree bool) (
 
 // sayChange prints where processes are now: 4711 is in 17, or 3 processes are in 17: 4711 4712 4713.
 func (a *app) sayChange(ans control.ChangeAnswer, where string) error {
-	ans.Processes = array(ans.Processes)
+	ans.Processes, ans.Already = array(ans.Processes), array(ans.Already)
 	return a.show(ans, func() error {
 		if len(ans.Processes) == 1 {
 			return a.say("%d is %s", ans.Processes[0], where)

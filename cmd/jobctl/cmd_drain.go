@@ -9,7 +9,8 @@ import (
 func (a *app) drainCommand() *cobra.Command {
 	return a.switching("drain", "make no new jobs", "no new jobs are made until jobctl resume",
 		`Make no new jobs: logins get none, as if jobd were down. Those that there are go
-on. For root.`,
+on. It lasts until jobctl resume or the host's next boot, also over restarts of
+jobd. For root.`,
 		func(ctx context.Context) error { return a.client().Drain(ctx) })
 }
 

@@ -119,6 +119,10 @@ func (b *backend) Login(context.Context, control.Peer, control.LoginRequest) (co
 	return control.LoginAnswer{}, errors.New("not in these stories")
 }
 
+func (b *backend) Job(context.Context, control.Peer, control.JobRequest) (control.JobAnswer, error) {
+	return control.JobAnswer{}, errors.New("not in these stories")
+}
+
 func (b *backend) Do(_ context.Context, peer control.Peer, _ control.Access, req control.Request) (any, error) {
 	if req.PID == peer.PID {
 		req.PID = 0 // is another each time

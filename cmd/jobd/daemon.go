@@ -142,6 +142,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 type doors struct {
 	login  *control.LoginServer
 	api    *control.Server
+	lib    *control.JobServer
 	scrape net.Listener // nil: nowhere
 }
 
@@ -159,6 +160,9 @@ func (d *jobd) listen() (o *doors, err error) {
 	if o.api, err = d.listenAPI(filepath.Join(d.cfg.RunDir, "jobd.sock")); err != nil {
 		return o, err
 	}
+	if o.lib, err = d.listenLib(filepath.Join(d.cfg.RunDir, "job.sock")); err != nil {
+		return o, err
+	}
 	if o.scrape, err = d.listenMetrics(); err != nil {
 		return o, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
 	}
@@ -171,6 +175,9 @@ func (o *doors) close() {
 	}
 	if o.api != nil {
 		o.api.Close()
+	}
+	if o.lib != nil {
+		o.lib.Close()
 	}
 	if o.scrape != nil {
 		o.scrape.Close()
@@ -207,6 +214,7 @@ func (d *jobd) open() (err error) {
 	if err = d.takeUp(); err != nil {
 		return err
 	}
+	d.stayDrained()
 	d.holder.release() // Go's poller watches these copies, and would be woken with every event
 	return nil
 }
@@ -280,12 +288,13 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g, ctx := errgroup.WithContext(ctx)
 	loopCtx, endLoop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the doors: who is inside is answered
 	var serving sync.WaitGroup
-	serving.Add(2)
+	serving.Add(3)
 	g.Go(func() error { return named("loop", d.loop(loopCtx)) })
 	g.Go(func() error { return named("checkpoints", d.checkpoints(ctx)) })
 	g.Go(func() error { return named("clock", d.watchClock(ctx)) })
 	g.Go(func() error { defer serving.Done(); return named("login socket", open.login.Serve(ctx, d)) })
 	g.Go(func() error { defer serving.Done(); return named("api socket", open.api.Serve(ctx, d)) })
+	g.Go(func() error { defer serving.Done(); return named("libjob socket", open.lib.Serve(ctx, d)) })
 	g.Go(func() error { serving.Wait(); endLoop(); return nil })
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })

@@ -232,6 +232,10 @@ func (b dbBackend) Do(ctx context.Context, _ control.Peer, _ control.Access, req
 	return nil, control.Errorf(control.BadRequest, "op %q", req.Op)
 }
 
+func (dbBackend) Job(context.Context, control.Peer, control.JobRequest) (control.JobAnswer, error) {
+	return control.JobAnswer{}, control.Errorf(control.BadRequest, "not here")
+}
+
 func (dbBackend) Login(context.Context, control.Peer, control.LoginRequest) (control.LoginAnswer, error) {
 	return control.LoginAnswer{}, control.Errorf(control.Unavailable, "no logins here")
 }

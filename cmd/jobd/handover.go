@@ -226,7 +226,7 @@ func (d *jobd) holdAll(open *doors) {
 	if !d.holder.there() {
 		return
 	}
-	err := errors.Join(d.holder.holdListener(heldLogin, open.login), d.holder.holdListener(heldAPI, open.api))
+	err := errors.Join(d.holder.holdListener(heldLogin, open.login), d.holder.holdListener(heldAPI, open.api), d.holder.holdListener(heldLib, open.lib))
 	if s := d.engine.Sockets(); s.Events >= 0 {
 		err = errors.Join(err, d.holder.hold(heldEvents, s.Events), d.holder.hold(heldStats, s.Stats))
 	}
@@ -241,6 +241,7 @@ func (d *jobd) holdAll(open *doors) {
 	d.engine.Keep()
 	open.login.Keep()
 	open.api.Keep()
+	open.lib.Keep()
 }
 
 func (d *jobd) unhold(names ...string) {
@@ -266,7 +267,7 @@ func (d *jobd) listenLogin(path string) (*control.LoginServer, error) {
 
 // listenAPI does the same for jobd.sock.
 func (d *jobd) listenAPI(path string) (*control.Server, error) {
-	cfg := control.Config{Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request}
+	cfg := d.controlConfig()
 	if f := d.holder.files[heldAPI]; f != nil {
 		s, err := control.ListenOn(f, path, cfg)
 		if err == nil {
@@ -276,6 +277,24 @@ func (d *jobd) listenAPI(path string) (*control.Server, error) {
 		d.unhold(heldAPI)
 	}
 	return control.Listen(path, cfg)
+}
+
+// listenLib does the same for job.sock.
+func (d *jobd) listenLib(path string) (*control.JobServer, error) {
+	cfg := d.controlConfig()
+	if f := d.holder.files[heldLib]; f != nil {
+		s, err := control.ListenJobOn(f, path, cfg)
+		if err == nil {
+			return s, nil
+		}
+		d.log.Warn("making a new socket", "error", err)
+		d.unhold(heldLib)
+	}
+	return control.ListenJob(path, cfg)
+}
+
+func (d *jobd) controlConfig() control.Config {
+	return control.Config{Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request}
 }
 
 // listenMetrics does the same for Prometheus' address.

@@ -19,6 +19,7 @@ const (
 	heldStats   = "exits"
 	heldLogin   = "login"
 	heldAPI     = "api"
+	heldLib     = "libjob"
 	heldMetrics = "metrics"
 )
 

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"metrics":     {"job", "job/watch"},
 	"pam":         {},
 	"cmd/jobctl":  {"job", "job/control", "job/report", "pam"},
+	"cmd/jcompat": {"job", "job/control"},
 
 	"docs/examples/counters": {"job/follow", "job/kernel", "job/pnotify", "job/watch"},
 

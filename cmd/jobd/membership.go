@@ -51,13 +51,33 @@ func (d *jobd) attach(peer control.Peer, req control.Request) (any, error) {
 			}
 		}
 	}
-	if err := d.room(jid, ids); err != nil {
-		return nil, err
+	there, ids := d.split(ids, jid)
+	if len(ids) > 0 {
+		if err := d.room(jid, ids); err != nil {
+			return nil, err
+		}
+		ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Attach) })
+		d.table.Save(jid)
+		d.moved("attach", &to, ids, &peer)
 	}
-	ids, err = d.each(ids, func(id watch.ID) error { return d.enter(id, jid, d.table.Attach) })
-	d.table.Save(jid)
-	d.moved("attach", &to, ids, &peer)
-	return changed(jid, ids), err
+	if len(there) > 0 && errors.Is(err, kernel.ErrGone) { // only those that were to be put in have
+		err = nil
+	}
+	ans := changed(jid, append(there, ids...))
+	ans.Already = changed(jid, there).Processes
+	return ans, err
+}
+
+// split divides processes into those that are in a job, and the others.
+func (d *jobd) split(ids []watch.ID, jid job.JID) (in, out []watch.ID) {
+	for _, id := range ids {
+		if d.table.Find(id) == jid {
+			in = append(in, id)
+		} else {
+			out = append(out, id)
+		}
+	}
+	return in, out
 }
 
 // each does something to every process, and gives those to which it was done. One that exits meanwhile is left out.
@@ -189,7 +209,7 @@ func (d *jobd) detachOne(id watch.ID, jid job.JID, since int64) error {
 }
 
 func changed(jid job.JID, ids []watch.ID) control.ChangeAnswer {
-	a := control.ChangeAnswer{JID: jid, Seq: jid.Seq(), Processes: []int32{}}
+	a := control.ChangeAnswer{JID: jid, Seq: jid.Seq(), Processes: []int32{}, Already: []int32{}}
 	for _, id := range ids {
 		a.Processes = append(a.Processes, id.PID)
 	}

@@ -71,8 +71,7 @@ func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Reques
 		case control.Adopt:
 			v, err = d.adopt(peer, req)
 		case control.Drain, control.Resume:
-			d.table.Drain(req.Verb == control.Drain)
-			v = struct{}{}
+			v, err = struct{}{}, d.drainLogins(req.Verb == control.Drain)
 		default:
 			err = control.Errorf(control.BadRequest, "unknown verb %q", req.Verb)
 		}

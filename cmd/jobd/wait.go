@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -20,16 +21,22 @@ func (d *jobd) wait(ctx context.Context, peer control.Peer, access control.Acces
 	if err != nil {
 		return nil, err
 	}
+	var status *int64
 	for {
 		next, ended, err := d.nextEnd(ctx, jid, req.Only)
 		if err != nil {
 			return nil, err
 		}
 		if ended == nil {
-			return d.past(jid)
+			in, err := d.past(jid)
+			in.WaitStatus = cmp.Or(in.WaitStatus, status)
+			return in, err
 		}
 		select {
-		case <-ended:
+		case in := <-ended:
+			if next == jid {
+				status = in.WaitStatus // which the books do not keep
+			}
 		case <-ctx.Done():
 			_ = d.do(context.WithoutCancel(ctx), func() error { d.forgetWaiter(next, ended); return nil })
 			return nil, control.Errorf(control.Timeout, "job %d has not ended", jid.Seq())

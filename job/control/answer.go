@@ -144,13 +144,11 @@ func whole(v any) any {
 		v.Buckets = dict(v.Buckets)
 		return v
 	case ChangeAnswer:
-		v.Processes = list(v.Processes)
-		return v
+		return wholeChange(v)
 	case AdoptAnswer:
 		jobs := make([]ChangeAnswer, len(v.Jobs))
 		for i, c := range v.Jobs {
-			c.Processes = list(c.Processes)
-			jobs[i] = c
+			jobs[i] = wholeChange(c)
 		}
 		v.Jobs = jobs
 		return v
@@ -170,6 +168,11 @@ func dict[K comparable, V any](m map[K]V) map[K]V {
 		return map[K]V{}
 	}
 	return m
+}
+
+func wholeChange(c ChangeAnswer) ChangeAnswer {
+	c.Processes, c.Already = list(c.Processes), list(c.Already)
+	return c
 }
 
 func wholeInfo(in job.Info) job.Info {

@@ -180,8 +180,10 @@ type fake struct {
 	asked   []Request
 	peers   []Peer
 	logins  []LoginRequest
+	jobs    []JobRequest
 	onDo    func(ctx context.Context, p Peer, a Access, r Request) (any, error)
 	onLogin func(ctx context.Context, p Peer, r LoginRequest) (LoginAnswer, error)
+	onJob   func(ctx context.Context, p Peer, r JobRequest) (JobAnswer, error)
 }
 
 func (f *fake) Login(ctx context.Context, p Peer, r LoginRequest) (LoginAnswer, error) {
@@ -202,6 +204,16 @@ func (f *fake) Do(ctx context.Context, p Peer, a Access, r Request) (any, error)
 		return struct{}{}, nil
 	}
 	return f.onDo(ctx, p, a, r)
+}
+
+func (f *fake) Job(ctx context.Context, p Peer, r JobRequest) (JobAnswer, error) {
+	f.mu.Lock()
+	f.jobs, f.peers = append(f.jobs, r), append(f.peers, p)
+	f.mu.Unlock()
+	if f.onJob == nil {
+		return JobAnswer{JID: job.NewJID(0x12ab, 17)}, nil
+	}
+	return f.onJob(ctx, p, r)
 }
 
 // saw gives what came so far. The race detector does not see what a socket puts in order, so it takes the lock.

@@ -131,6 +131,9 @@ type Peer struct {
 type Backend interface {
 	// Login answers login.sock.
 	Login(ctx context.Context, peer Peer, req LoginRequest) (LoginAnswer, error)
+	// Job answers job.sock. As in Do, Root has been enforced and Owner has not, and the context of what takes long ends when
+	// the client has gone.
+	Job(ctx context.Context, peer Peer, req JobRequest) (JobAnswer, error)
 	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag, limit: job.Info,
 	// of show with Related a RelatedAnswer;
 	// ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats, Stream
@@ -357,6 +360,7 @@ type ChangeAnswer struct {
 	JID       job.JID `json:"jid"`
 	Seq       uint32  `json:"seq"`
 	Processes []int32 `json:"processes"`
+	Already   []int32 `json:"already"` // of them, those that attach found in the job
 }
 
 // AdoptAnswer lists the jobs that were made.
