@@ -171,9 +171,17 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request, rt route, b Ba
 	return b.Do(r.Context(), p, rt.access, req)
 }
 
-// admit enforces what needs no look at the job. Owner is the backend's, but uid 0 of another namespace is nobody's owner.
+// admit enforces what needs no look at the job.
 func (rt route) admit(p Peer) error {
-	need := rt.access
+	if rt.op != "" {
+		return admit(p, rt.access, "use "+string(rt.verb)+" "+rt.op)
+	}
+	return admit(p, rt.access, string(rt.verb))
+}
+
+// admit says whether a peer may do what is called what, as far as that can be said without a look at the job. Owner is the
+// backend's, but uid 0 of another namespace is nobody's owner.
+func admit(p Peer, need Access, what string) error {
 	if need == Owner {
 		need = Anyone
 	}
@@ -186,8 +194,5 @@ func (rt route) admit(p Peer) error {
 			Hint: "ask from outside the container, or as a user of your own",
 		}
 	}
-	if rt.op != "" {
-		return Errorf(Denied, "only %s may use %s %s", need, rt.verb, rt.op)
-	}
-	return Errorf(Denied, "only %s may %s", need, rt.verb)
+	return Errorf(Denied, "only %s may %s", need, what)
 }

@@ -96,7 +96,7 @@ func goldenCases() []goldenCase {
 		CoreMem: 5, ReadBytes: 512, WriteBytes: 4096, Units: ref(1.5), Estimated: true,
 	}
 	gap := job.Moment{Time: start.Add(time.Minute), Kind: job.MomentGap, Since: &start, Text: "jobd was down", Events: ref(uint64(3))}
-	change := ChangeAnswer{JID: jid, Seq: 17, Processes: []int32{4242, 4300}}
+	change := ChangeAnswer{JID: jid, Seq: 17, Processes: []int32{4242, 4300}, Already: []int32{}}
 	limited := in
 	limited.MaxProcesses = ref(0)
 	type C = Client
@@ -148,7 +148,7 @@ func goldenCases() []goldenCase {
 		{"attach a member", func(x X, c *C) (any, error) { return c.Attach(x, Request{Job: "17", PID: 1}) }, &Error{Code: Conflict, Message: "process 1 is in job 3"}},
 		{"attach a dead process", func(x X, c *C) (any, error) { return c.Attach(x, Request{Job: "17", PID: 7}) }, &Error{Code: NoProcess, Message: "there is no process 7"}},
 		{"detach", func(x X, c *C) (any, error) { return c.Detach(x, Request{PID: 4242}) }, change},
-		{"detach a job", func(x X, c *C) (any, error) { return c.Detach(x, Request{Job: "17"}) }, ChangeAnswer{JID: jid, Seq: 17, Processes: []int32{}}},
+		{"detach a job", func(x X, c *C) (any, error) { return c.Detach(x, Request{Job: "17"}) }, ChangeAnswer{JID: jid, Seq: 17, Processes: []int32{}, Already: []int32{}}},
 		{"move", func(x X, c *C) (any, error) { return c.Move(x, Request{Job: "17", PID: 4242}) }, change},
 		{"adopt", func(x X, c *C) (any, error) { return c.Adopt(x, Request{AllSessions: true}) }, AdoptAnswer{Jobs: []ChangeAnswer{change}}},
 		{"tag", func(x X, c *C) (any, error) { return c.Tag(x, "17", map[string]string{"run": "a&b", "old": ""}) }, in},

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child does what it is told on a socket: "api" sends the requests that stdin names and prints each answer, "login" sends
+// child does what it is told on a socket: "job" sends each line to job.sock, with a newline for each ";", and prints what comes, "api" sends the requests that stdin names and prints each answer, "login" sends
 // one to login.sock, "deaf" sends them and never reads, "hold" opens connections, says how many, and keeps them until stdin ends.
 func child(what, path string) {
 	in := bufio.NewScanner(os.Stdin)
@@ -45,6 +45,10 @@ func child(what, path string) {
 			url, body, _ := strings.Cut(rest, " ")
 			status, text, err := rawRequest(path, method, url, body)
 			fmt.Printf("%d %q %v\n", status, text, err)
+		}
+	case "job":
+		for in.Scan() {
+			fmt.Printf("%q\n", rawJob(path, strings.ReplaceAll(in.Text(), ";", "\n")))
 		}
 	case "login":
 		for in.Scan() {
@@ -60,8 +64,12 @@ func child(what, path string) {
 		}
 	case "hold":
 		var conns []net.Conn
+		network := "unix"
+		if strings.HasSuffix(path, "/job.sock") {
+			network = "unixpacket"
+		}
 		for range 1000 {
-			if c, err := net.Dial("unix", path); err == nil {
+			if c, err := net.Dial(network, path); err == nil {
 				conns = append(conns, c)
 			}
 		}
@@ -69,6 +77,23 @@ func child(what, path string) {
 		for in.Scan() {
 		}
 	}
+}
+
+// rawJob sends bytes to job.sock and gives the first datagram that comes, or an error's text.
+func rawJob(path, request string) string {
+	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = c.Write([]byte(request))
+	buf := make([]byte, longestMessage+1)
+	n, err := c.Read(buf)
+	if err != nil {
+		return err.Error()
+	}
+	return string(buf[:n])
 }
 
 func rawRequest(path, method, url, body string) (int, string, error) {
@@ -269,6 +294,22 @@ func serveLogin(t testing.TB, b Backend, log *slog.Logger, dir string) string {
 		t.Fatal(err)
 	}
 	s.peers.root = uint32(os.Getuid())
+	run(t, func(ctx context.Context) error { return s.Serve(ctx, b) })
+	return path
+}
+
+// serveJob runs a JobServer until the test ends and gives its path. Change, where given, sets limits.
+func serveJob(t testing.TB, b Backend, cfg Config, dir string, change func(*jobLimits)) string {
+	t.Helper()
+	path := filepath.Join(dir, "job.sock")
+	s, err := ListenJob(path, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.peers.root = uint32(os.Getuid())
+	if change != nil {
+		change(&s.limits)
+	}
 	run(t, func(ctx context.Context) error { return s.Serve(ctx, b) })
 	return path
 }

@@ -194,7 +194,7 @@ func (s *JobServer) carryOut(ctx context.Context, b Backend, c *net.UnixConn, p 
 			err = Errorf(Internal, "jobd failed, its log says how")
 		}
 	}()
-	if err := (route{verb: v.verb, op: v.name, access: v.access}).admit(p); err != nil {
+	if err := admit(p, v.access, "use "+v.name); err != nil {
 		return ans, err
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -15,7 +15,7 @@ import (
 const patience = 20 * time.Second
 
 // built is where the programs are that are built once for all tests; jobctl is empty where it could not be built.
-var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb, puppet, knock, stuck string }
+var built struct{ dir, jobd, jobctl, module, login, lab, ways, threads, bomb, puppet, knock, stuck, libjob, libClient string }
 
 func TestMain(m *testing.M) {
 	if name, path, ok := strings.Cut(os.Getenv(abuserEnv), "\n"); ok {
@@ -48,6 +48,8 @@ var (
 		"-fvisibility=hidden", "-shared", "-Wl,-z,relro,-z,now,-z,noexecstack,-z,defs",
 		"-Wl,--version-script=../../../pam/module/pam_job.map",
 	}
+	libraryFlags = append(moduleFlags[:len(moduleFlags)-1:len(moduleFlags)-1],
+		"-Wl,--version-script=../../../libjob/libjob.map", "-Wl,-soname,libjob.so.2")
 )
 
 func buildAll(dir string) error {
@@ -67,7 +69,26 @@ func buildAll(dir string) error {
 		tool("env", "CGO_ENABLED=0", "go", "build", "-o", built.jobd, ".."),
 		cc(built.module, moduleFlags, append(sources, "-lpam")...),
 		buildHelpers(dir),
+		buildCompat(dir),
 	)
+}
+
+// buildCompat builds the ancestor's library, a client of it, and its commands, by their names.
+func buildCompat(dir string) error {
+	built.libjob, built.libClient = filepath.Join(dir, "libjob.so.2"), filepath.Join(dir, "libjob")
+	sources, err := filepath.Glob("../../../libjob/*.c")
+	if err != nil {
+		return err
+	}
+	errs := []error{
+		cc(built.libjob, libraryFlags, sources...),
+		cc(built.libClient, helperFlags, "testdata/libjob.c", built.libjob),
+		tool("go", "build", "-o", filepath.Join(dir, "jcompat"), "../../jcompat"),
+	}
+	for _, name := range []string{"jstat", "jkill", "jwait", "jattach", "jdetach", "jsethid"} {
+		errs = append(errs, os.Symlink("jcompat", filepath.Join(dir, name)))
+	}
+	return errors.Join(errs...)
 }
 
 // buildHelpers builds what the tests run as users' programs: testdata/NAME.c each.
