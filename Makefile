@@ -58,7 +58,7 @@ test: deps build
 # test-full.
 test-bpf: build
 	JOBD_E2E_ENGINE=bpf JOBD_INTEGRATION=1 $(GO) test -count 1 -timeout 15m \
-		-run 'Parity|StormsAreCounted|TestHandover$$|KilledWithHeld|TestRandom$$|Limit|TestRestart|AttachMoveDetach' ./cmd/jobd/e2e \
+		-run 'Libjob|JCommands|JSetHID|DrainOutlives|AttachAgain|Parity|StormsAreCounted|TestHandover$$|KilledWithHeld|TestRandom$$|Limit|TestRestart|AttachMoveDetach' ./cmd/jobd/e2e \
 		-args -random-steps 300
 
 # The main job on a whole Debian 12 with systemd, in qemu; then power cuts and clocks that jump on a bare kernel.

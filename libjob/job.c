@@ -279,14 +279,18 @@ static int list_ask(const struct request *r, struct list *l)
 	struct answer a;
 	int fd = exchange_begin(r, TIMEOUT_MS);
 	int rc = -1, error;
+	bool more;
 
 	if (fd < 0)
 		return -1;
 	do {
+		size_t before = l->used;
+
 		rc = next(fd, &a, TIMEOUT_MS, EINVAL);
 		if (rc == 0)
 			rc = list_add(l, &a);
-	} while (rc == 0 && answer_is(&a, "more", "1") && l->used < l->room);
+		more = answer_is(&a, "more", "1") && l->used > before;
+	} while (rc == 0 && more && l->used < l->room);
 	error = errno;
 	close(fd);
 	if (rc == 0)

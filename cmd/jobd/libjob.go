@@ -100,8 +100,11 @@ func (d *jobd) libLook(ctx context.Context, peer control.Peer, req control.JobRe
 	return ans, err
 }
 
-// libKill sends one signal, or with 0 asks whether it could be sent, to one job alone.
+// libKill sends one signal, or with 0 asks whether it could be sent, to one open job alone.
 func (d *jobd) libKill(ctx context.Context, peer control.Peer, req control.JobRequest) error {
+	if err := d.do(ctx, func() error { _, err := d.table.Job(req.JID); return err }); err != nil {
+		return err
+	}
 	v, err := d.kill(ctx, peer, control.Owner, control.Request{
 		Verb: control.Kill, Job: libRef(req.JID), Signal: req.Signal, Probe: req.Signal == 0, Only: true,
 	})

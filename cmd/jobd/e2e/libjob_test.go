@@ -374,6 +374,7 @@ func TestLibjobWait(t *testing.T) {
 			t.Errorf("once it has ended waitjid gives %v", w)
 		}
 		waiter.wantNumber(-1, unix.ENODATA, "getpidcnt %s", jid) // for all else it is none any more
+		waiter.wantNumber(-1, unix.ENODATA, "killjid %s 0", jid)
 	}
 	pid, jid := c.spawn("exits 0")
 	waiter.tell("waitjid %s", jid)
