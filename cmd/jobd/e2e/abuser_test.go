@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,7 @@ import (
 // The test program is the abuser too, as somebody else: it runs one of abuses until its standard input ends.
 const abuserEnv = "JOBD_E2E_ABUSER"
 
-// abuse is something that an ordinary user does to jobd.sock, over and over, until stop is closed. begun is called when it is
+// abuse is something that an ordinary user does to jobd.sock, or to job.sock beside it, over and over, until stop is closed. begun is called when it is
 // under way, each of its rounds is counted.
 type abuse func(path string, rounds *atomic.Int64, stop <-chan struct{})
 
@@ -59,6 +60,15 @@ func abuses() map[string]abuse {
 			ask := strings.Repeat("GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", 50) + "GET /v1/id HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 			churn(path, 60, ask, rounds, stop)
 		},
+		"libjob: a thousand connections": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			hold(jobSock(path), 1000, "", rounds, stop)
+		},
+		"libjob: lists never read": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			hold(jobSock(path), 200, "verb=getjidlist\n", rounds, stop)
+		},
+		"libjob: requests without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			churn(jobSock(path), 60, "verb=getjid\nversion=1\n", rounds, stop)
+		},
 		"connections without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
 			churn(path, 8, "", rounds, stop)
 		},
@@ -87,13 +97,15 @@ func hold(path string, n int, say string, rounds *atomic.Int64, stop <-chan stru
 	for range n {
 		all.Go(func() {
 			for open := true; open; open = !sleep(50*time.Millisecond, stop) {
-				c, err := net.Dial("unix", path)
+				c, err := dial(path)
 				if err != nil {
 					continue
 				}
 				rounds.Add(1)
 				_ = c.SetDeadline(time.Now().Add(patience))
-				_, _ = io.WriteString(c, say)
+				if say != "" { // nothing, where messages are kept apart, is one too
+					_, _ = io.WriteString(c, say)
+				}
 				for !sleep(100*time.Millisecond, stop) && still(c) {
 				}
 				c.Close()
@@ -102,6 +114,17 @@ func hold(path string, n int, say string, rounds *atomic.Int64, stop <-chan stru
 	}
 	all.Wait()
 }
+
+// dial connects to jobd.sock, or to job.sock, where messages are kept apart.
+func dial(path string) (net.Conn, error) {
+	if filepath.Base(path) == "job.sock" {
+		return net.Dial("unixpacket", path)
+	}
+	return net.Dial("unix", path)
+}
+
+// jobSock is beside jobd.sock.
+func jobSock(path string) string { return filepath.Join(filepath.Dir(path), "job.sock") }
 
 // still reports whether jobd keeps a connection, without reading of it.
 func still(c net.Conn) bool {
@@ -123,7 +146,7 @@ func feed(path string, n int, first string, then []string, pause time.Duration, 
 	for range n {
 		all.Go(func() {
 			for open := true; open; open = !sleep(10*time.Millisecond, stop) {
-				c, err := net.Dial("unix", path)
+				c, err := dial(path)
 				if err != nil {
 					continue
 				}
@@ -146,7 +169,7 @@ func churn(path string, n int, say string, rounds *atomic.Int64, stop <-chan str
 	for range n {
 		all.Go(func() {
 			for !sleep(0, stop) {
-				c, err := net.Dial("unix", path)
+				c, err := dial(path)
 				if err != nil {
 					continue
 				}

@@ -75,9 +75,11 @@ func TestModes(t *testing.T) {
 		w := h.newWorld(map[string]string{"svc": plainStack})
 		w.login("svc", "alice", nil, "true").wait()
 		h.moments()
+		must(t, h.client.Drain(h.soon()))
 		for path, want := range map[string]os.FileMode{
 			h.runDir(): os.ModeDir | 0o755, h.stateDir(): os.ModeDir | 0o750,
 			h.loginSocket(): os.ModeSocket | 0o600, filepath.Join(h.runDir(), "jobd.sock"): os.ModeSocket | 0o666,
+			filepath.Join(h.runDir(), "job.sock"): os.ModeSocket | 0o666, filepath.Join(h.runDir(), "drained"): 0o600,
 			filepath.Join(h.runDir(), "open.journal"): 0o600, filepath.Join(h.stateDir(), "jobd.db"): 0o640,
 		} {
 			st, err := os.Lstat(path)
@@ -89,7 +91,7 @@ func TestModes(t *testing.T) {
 				t.Errorf("with umask %o %s has mode %v, want %v", mask, path, st.Mode(), want)
 			}
 		}
-		ours := []string{"login.sock", "jobd.sock", "open.journal", "jobd.db"}
+		ours := []string{"login.sock", "jobd.sock", "job.sock", "drained", "open.journal", "jobd.db"}
 		if h.kept() {
 			ours = append(ours, "label.key")
 		}

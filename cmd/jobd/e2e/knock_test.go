@@ -43,7 +43,7 @@ func TestWhoKnocks(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(setuid, b, 0o755))
 	must(t, os.Chmod(setuid, 0o755|os.ModeSetuid))
-	api, login := h.client.Path, h.loginSocket()
+	api, login, lib := h.client.Path, h.loginSocket(), jobSock(h.client.Path)
 	alice := itoa(aliceUID)
 	asAlice := []string{"setpriv", "--reuid=" + alice, "--regid=" + alice, "--clear-groups", "--"}
 	asContainer := []string{"unshare", "-U", "-r", "--"} // uid 0 of a user namespace of its own
@@ -66,6 +66,13 @@ func TestWhoKnocks(t *testing.T) {
 		{"a user with root's program", rootsRequest, with(asAlice, knock, "-t", "api", api, setuid, "-3"), "403"},
 		{"root with a user's socket", rootsRequest, []string{knock, "-p", alice, "api", api}, "403"},
 		{"root with a dead user's socket", rootsRequest, []string{knock, "-d", alice, "api", api}, "403"},
+		{"a user", "verb=runcsa\nrun=1\n", with(asAlice, knock, "login", lib), "code=denied"},
+		{"a user's container", "verb=runcsa\nrun=1\n", with(with(asAlice, asContainer...), knock, "login", lib), "code=denied"},
+		{"root's container", "verb=runcsa\nrun=1\n", with(asContainer, knock, "login", lib), "code=denied"},
+		{"root's container", "verb=getjidcnt\n", with(asContainer, knock, "login", lib), "code=denied"},
+		{"a user with root's program", "verb=runcsa\nrun=1\n", with(asAlice, knock, "-t", "login", lib, setuid, "-3"), "code=denied"},
+		{"root with a user's socket", "verb=runcsa\nrun=1\n", []string{knock, "-p", alice, "login", lib}, "code=denied"},
+		{"root", "verb=runcsa\nrun=1\n", []string{knock, "login", lib}, "status=ok"},
 		{"root's other namespaces", rootsRequest, []string{"unshare", "-p", "-f", "-m", "-i", "-n", "--", knock, "api", api}, "200"}, // it is root
 	} {
 		if got := h.knock(tt.ask, tt.args...); !strings.Contains(got, tt.want) {
