@@ -27,9 +27,9 @@ func heldHost(t *testing.T, args ...string) *host {
 // holds counts the sockets that are held for jobd: what people come by, and where they are needed those of the events.
 func (h *host) holds() int {
 	if h.kept() {
-		return 3
+		return 4
 	}
-	return 5
+	return 6
 }
 
 // Where somebody holds the sockets, jobd is restarted in the middle of a storm, again and again, at last with another version,
