@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/jobd-project/jobd/job/control"
 )
@@ -72,7 +71,7 @@ func (a *app) jsethid(args []string) error {
 	}
 	req := control.JobRequest{Verb: control.JobSetHID}
 	if len(args) == 1 {
-		v, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimPrefix(args[0], "0x"), "0X"), 16, 32)
+		v, err := strconv.ParseUint(withoutPrefix(args[0]), 16, 32)
 		if err != nil {
 			return fmt.Errorf("%q is no host id: it has up to 8 hexadecimal digits", args[0])
 		}

@@ -98,12 +98,19 @@ func (a *app) client() *control.Client {
 
 // parseJID takes 1 to 16 hexadecimal digits, with or without 0x.
 func parseJID(s string) (job.JID, error) {
-	digits := strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
-	v, err := strconv.ParseUint(digits, 16, 64)
+	v, err := strconv.ParseUint(withoutPrefix(s), 16, 64)
 	if err != nil || v == 0 {
 		return 0, fmt.Errorf("%q is no JID: it is hexadecimal, as jstat prints it", s)
 	}
 	return job.JID(v), nil
+}
+
+// withoutPrefix takes 0x away.
+func withoutPrefix(s string) string {
+	if digits, ok := strings.CutPrefix(s, "0X"); ok {
+		return digits
+	}
+	return strings.TrimPrefix(s, "0x")
 }
 
 func parsePID(s string) (int32, error) {

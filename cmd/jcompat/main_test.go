@@ -26,7 +26,7 @@ func TestStatOptions(t *testing.T) {
 			t.Errorf("%q: %+v, %v", args, got, err)
 		}
 	}
-	for _, args := range []string{"17", "-", "-x", "-a -j 11", "-j 11 -a", "-j", "-j zz", "-j 0", "-j 11112222333344445", "-a 17", "--all"} {
+	for _, args := range []string{"17", "-", "-x", "-a -j 11", "-j 11 -a", "-j", "-j zz", "-j 0", "-j 0x0X11", "-j 11112222333344445", "-a 17", "--all"} {
 		if got, err := readStatOptions(strings.Fields(args)); err == nil {
 			t.Errorf("%q: %+v", args, got)
 		}

@@ -107,7 +107,7 @@ func TestJobBadInput(t *testing.T) {
 		"no jid": "verb=getuid\n", "jid 0": "verb=getuid\njid=0x0\n", "jid, decimal": "verb=getuid\njid=17\n", "jid, long": "verb=getuid\njid=0x00000000000000001\n",
 		"no signal": "verb=killjid\njid=0x1\n", "signal": "verb=killjid\njid=0x1\nsignal=65\n", "signal below 0": "verb=killjid\njid=0x1\nsignal=-9\n",
 		"pid 0": "verb=getjid\npid=0\n", "pid": "verb=getjid\npid=4294967297\n", "pid, text": "verb=getjid\npid=self\n", "pid, signed": "verb=getjid\npid=-1\n",
-		"no uid": "verb=create\n", "uid": "verb=create\nuid=4294967295\n", "gid": "verb=create\nuid=1\ngid=x\n",
+		"no uid": "verb=create\n", "uid": "verb=create\nuid=4294967295\n", "user": "verb=create\nuid=1\nuser=" + strings.Repeat("u", 5000) + "\n", "gid": "verb=create\nuid=1\ngid=x\n",
 		"hid": "verb=sethid\nhid=4294967296\n", "run": "verb=runcsa\nrun=2\n", "no run": "verb=runcsa\n", "twice": "verb=getjid\nverb=getjid\n",
 		"huge": "verb=getjid\nuser=" + strings.Repeat("a", 100_000) + "\n", "HTTP": "GET / HTTP/1.1\r\n\r\n",
 	} {

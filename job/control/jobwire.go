@@ -125,6 +125,9 @@ func parseJobRequest(b []byte) (JobRequest, jobVerb, error) {
 func readJobRequest(p map[string]string) (JobRequest, error) {
 	r := JobRequest{Verb: p["verb"], User: p["user"]}
 	var err error
+	if len(r.User) > longestText {
+		return JobRequest{}, fmt.Errorf("user %q names nothing", clip(r.User, longestKey))
+	}
 	if s := p["jid"]; s != "" {
 		if r.JID, err = parseWireJID(s); err != nil {
 			return JobRequest{}, err

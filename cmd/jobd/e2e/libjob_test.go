@@ -318,7 +318,7 @@ func testLibStorm(h *host, c *libClient) {
 	old := parseJID(h.t, w[1])
 	c.tell("storm %d %d", n, aliceUID)
 	var got []string
-	untilWithin(h.t, "the storm", 10*patience, func() bool {
+	untilWithin(h.t, "the storm", 30*patience, func() bool {
 		select {
 		case line, ok := <-c.out.c:
 			got = strings.Fields(line)
@@ -346,6 +346,34 @@ func testLibStorm(h *host, c *libClient) {
 	slices.Sort(seen)
 	if len(slices.Compact(seen)) != len(jobs) {
 		h.t.Error("a JID is in the books twice")
+	}
+}
+
+// How batch systems used it: a daemon makes a job, forks into it and leaves it; another of its processes waits for the end.
+func TestLibjobAsBatchSystemsDid(t *testing.T) {
+	h := newHost(t)
+	daemon, other := h.libjob(0), h.libjob(0)
+	jid, _ := daemon.jid("create 0 %d", aliceUID)
+	one, _ := daemon.spawn("spawn %d", aliceUID)
+	two, _ := daemon.spawn("spawn %d", aliceUID)
+	daemon.wantJID(jid, 0, "detachpid 0")
+	daemon.wantJID(noJID, unix.ENODATA, "getjid 0")
+	if n, sum := other.list("getpidlist %s %d", jid, libBytes); n != 2 || sum != uint64(one)+uint64(two) {
+		t.Errorf("%d processes, sum %d, want %d and %d", n, sum, one, two)
+	}
+	other.wantNumber(int(one), 0, "getprimepid %s", jid)
+	later, _ := daemon.spawn("spawn %d", aliceUID)
+	daemon.wantJID(noJID, unix.ENODATA, "getjid %d", later)
+	daemon.wantJID(jid, 0, "attachpid %d %s", later, jid)
+	daemon.tell("waitjid %s", jid)
+	until(t, "somebody waits", func() bool { return waitsInPoll(daemon.pid) })
+	other.wantNumber(0, 0, "killjid %s 9", jid)
+	if w := daemon.answer(); parseJID(t, w[0]) != jid || w[2] != "9" {
+		t.Errorf("waitjid gives %v", w)
+	}
+	other.wantNumber(-1, unix.ENODATA, "killjid %s 9", jid)
+	if in := h.ended(jid); in.TotalProcesses != 4 {
+		t.Errorf("it had %d processes", in.TotalProcesses)
 	}
 }
 
