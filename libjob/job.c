@@ -171,6 +171,14 @@ EXPORT jid_t job_getjid(pid_t pid)
 	return jid_of(&a);
 }
 
+static time_t now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
 /* again tells whether a wait that broke off may be taken up: jobd is being
  * restarted. */
 static bool again(int *left_ms)
@@ -185,12 +193,31 @@ static bool again(int *left_ms)
 	return true;
 }
 
+/* wait_once waits until jobd answers, or is there no more. *left_ms is how
+ * long to try again: anew after each wait, not after each refusal. */
+static int wait_once(const struct request *r, struct answer *a, int *left_ms)
+{
+	time_t start = now_s();
+	int fd = exchange_begin(r, TIMEOUT_MS);
+	int rc, error;
+
+	if (fd < 0)
+		return -1;
+	rc = next(fd, a, -1, EINVAL);
+	error = errno;
+	close(fd);
+	if (*left_ms < 0 || now_s() - start > 1)
+		*left_ms = RESTART_MS;
+	errno = error;
+	return rc;
+}
+
 EXPORT jid_t job_waitjid(jid_t jid, int *status, int options)
 {
 	struct request r;
 	struct answer a;
 	long long wait_status = 0;
-	int left_ms = 0; /* nothing is taken up that was never begun */
+	int left_ms = -1; /* nothing is taken up that was never begun */
 
 	if (options != 0) {
 		errno = EINVAL;
@@ -199,22 +226,9 @@ EXPORT jid_t job_waitjid(jid_t jid, int *status, int options)
 	request_begin(&r, "waitjid");
 	if (add_jid(&r, jid) != 0)
 		return NO_JID;
-	for (;;) {
-		int fd = exchange_begin(&r, TIMEOUT_MS);
-		int rc = -1, error;
-
-		if (fd >= 0) {
-			left_ms = RESTART_MS;
-			rc = next(fd, &a, -1, EINVAL);
-			error = errno;
-			close(fd);
-			errno = error;
-		}
-		if (rc == 0)
-			break;
+	while (wait_once(&r, &a, &left_ms) != 0)
 		if (!again(&left_ms))
 			return NO_JID;
-	}
 	if (status != NULL) {
 		(void)answer_number(&a, "wait_status", &wait_status);
 		*status = (int)wait_status;

@@ -149,6 +149,9 @@ func (d *jobd) libMove(ctx context.Context, peer control.Peer, req control.JobRe
 	r := control.Request{Verb: control.Detach, PID: req.PID}
 	if r.PID == 0 {
 		r.PID = peer.PID
+		if !peer.Alive() {
+			return ans, control.Errorf(control.NoProcess, "the process that asked has gone")
+		}
 	}
 	switch req.Verb {
 	case control.JobAttachPID:

@@ -157,6 +157,9 @@ func (d *jobd) createFor(peer control.Peer, req control.Request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !peer.Alive() { // looked at after it was identified: its pid may be another's
+			return nil, control.Errorf(control.NoProcess, "the process that asked has gone")
+		}
 		r.Proc = id
 	}
 	return d.create(r)

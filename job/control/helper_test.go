@@ -248,6 +248,13 @@ func (f *fake) saw() (asked []Request, logins []LoginRequest, peers []Peer) {
 	return slices.Clone(f.asked), slices.Clone(f.logins), slices.Clone(f.peers)
 }
 
+// sawJobs is saw for job.sock.
+func (f *fake) sawJobs() []JobRequest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.jobs)
+}
+
 // logText is a log that a test may read while it is written.
 type logText struct {
 	mu sync.Mutex

@@ -115,8 +115,8 @@ func TestJobBadInput(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if len(b.jobs) != 0 {
-		t.Errorf("the backend saw %+v", b.jobs)
+	if jobs := b.sawJobs(); len(jobs) != 0 {
+		t.Errorf("the backend saw %+v", jobs)
 	}
 	if got := rawJob(path, "verb=getjid\nnew_key=1\nuser=\n"); !strings.HasPrefix(got, "status=ok\njid=0x") {
 		t.Errorf("a key that is not known: %q", got)
@@ -134,8 +134,8 @@ func TestJobBothEnds(t *testing.T) {
 	}
 	pids, jids := many, many
 	pids.JIDs, jids.PIDs = nil, nil
-	var answer JobAnswer
-	b := &fake{onJob: func(context.Context, Peer, JobRequest) (JobAnswer, error) { return answer, nil }}
+	answers := make(chan JobAnswer, 1)
+	b := &fake{onJob: func(context.Context, Peer, JobRequest) (JobAnswer, error) { return <-answers, nil }}
 	path := serveJob(t, b, Config{}, socketDir(t), nil)
 	for i, c := range []struct {
 		req JobRequest
@@ -163,13 +163,13 @@ func TestJobBothEnds(t *testing.T) {
 		{JobRequest{Verb: JobRunCSA, Run: true}, JobAnswer{}},
 		{JobRequest{Verb: JobRunCSA}, JobAnswer{}},
 	} {
-		answer = c.ans
+		answers <- c.ans
 		got, err := AskJob(t.Context(), path, c.req)
 		if err != nil || !reflect.DeepEqual(got, c.ans) {
 			t.Errorf("%+v: %+.200v, %v", c.req, got, err)
 		}
-		if !reflect.DeepEqual(b.jobs[i], c.req) {
-			t.Errorf("%+v came as %+v", c.req, b.jobs[i])
+		if jobs := b.sawJobs(); !reflect.DeepEqual(jobs[i], c.req) {
+			t.Errorf("%+v came as %+v", c.req, jobs[i])
 		}
 	}
 }
@@ -285,10 +285,7 @@ func TestJobLimits(t *testing.T) {
 		})
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		b.mu.Lock()
-		n := len(b.jobs)
-		b.mu.Unlock()
-		if n == 6 || time.Now().After(deadline) {
+		if len(b.sawJobs()) == 6 || time.Now().After(deadline) {
 			break
 		}
 	}

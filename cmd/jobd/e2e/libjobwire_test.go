@@ -93,6 +93,12 @@ func TestLibjobBadAnswers(t *testing.T) {
 		}
 	}
 	c.wantJID(noJID, unix.ENODATA, "getjid 1") // as an answer without a jid says
+	busy := []string{"status=error\ncode=busy\n"}
+	answers.Store(&busy)
+	c.tell("waitjid 11")
+	if w := c.answer(); w[1] != itoa(int(unix.EAGAIN)) { // it has tried for a while
+		t.Errorf("a wait that is refused for ever gives %v", w)
+	}
 	good := []string{
 		"status=ok\njid=0x000012ab00000011\nwait_status=9\nalready=1\n", "status=ok\ncount=3\npids=1,2,3\n", "status=ok\ncount=2\njids=0x1,0x2\nmore=1\n",
 		"status=ok\nuid=1\npid=2\nhid=3\n", "status=error\ncode=conflict\nmessage=a%0Ab\n",
