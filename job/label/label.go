@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -183,13 +185,18 @@ func olderThan(major, minor int) bool {
 	return err != nil || n != 2 || its[0] < major || its[0] == major && its[1] < minor
 }
 
-// short leaves out the verifier's log, which is many lines long.
+// short leaves all but the reason out of the verifier's log, which is many lines long: it stands before the counts of its work.
 func short(err error) error {
 	var rejected *ebpf.VerifierError
-	if errors.As(err, &rejected) {
-		return rejected.Cause
+	if !errors.As(err, &rejected) {
+		return err
 	}
-	return err
+	for _, line := range slices.Backward(rejected.Log) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "processed ") {
+			return fmt.Errorf("%w: the verifier says: %s", rejected.Cause, line)
+		}
+	}
+	return rejected.Cause
 }
 
 // Found reports whether the labels were there before Open: then what was forked meanwhile has them too.

@@ -16,7 +16,8 @@ static __always_inline __u32 write_path(struct file *file, char *to, bool *delet
 	struct vfsmount *m = BPF_CORE_READ(file, f_path.mnt);
 	const struct dentry_operations *op = BPF_CORE_READ(d, d_op);
 	const __u64 within = bpf_core_field_offset(struct mount, mnt);
-	__u32 at = 0;
+	const unsigned char *name;
+	__u64 at = 0;
 	long n;
 
 	if (!d || !m || (op && BPF_CORE_READ(op, d_dname)))
@@ -33,9 +34,11 @@ static __always_inline __u32 write_path(struct file *file, char *to, bool *delet
 			continue;
 		}
 		up = BPF_CORE_READ(d, d_parent);
+		name = BPF_CORE_READ(d, d_name.name);
+		asm volatile("" : "+r"(at)); // what is compared next is what is added: the verifier of 6.1 does not follow it through memory
 		if (up == d || at > PATH_ROOM - NAME_ROOM)
 			return 0;
-		n = bpf_probe_read_kernel_str(to + at, NAME_ROOM, BPF_CORE_READ(d, d_name.name));
+		n = bpf_probe_read_kernel_str(to + at, NAME_ROOM, name);
 		if (n < 2 || n >= NAME_ROOM)
 			return 0;
 		at += n;
