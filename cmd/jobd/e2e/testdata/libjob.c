@@ -3,7 +3,8 @@
  *
  *   create JID UID | getjid PID | waitjid JID | killjid JID SIG | getjidcnt | getjidlist BYTES | getpidcnt JID |
  *   getpidlist JID BYTES | getuid JID | getprimepid JID | sethid HID | detachjid JID | detachpid PID | attachpid PID JID | runcsa N
- *   spawn UID     a child that stays, as a user; with "create" behind it, it first makes a job for that user: its pid, and the jid
+ *   spawn UID     a child that stays, as a user; with "create" behind it, it first makes a job for that user, with "stays" it
+ *                 outlives the client: its pid, and the jid
  *   exits N       a child that makes a job and exits with N when it is told to by SIGUSR2: its pid, and the jid
  *   storm N UID   N children one after the other that make a job each and exit: how many jids were had, and how many were there twice
  *
@@ -43,13 +44,14 @@ static pid_t process(const char *arg)
 static jid_t job(const char *arg) { return strtoull(arg, NULL, 16); }
 
 /* child: the parent hears by the pipe what its job is. */
-static void child(int out, uid_t uid, int create, int code)
+static void child(int out, uid_t uid, int create, int stays, int code)
 {
 	jid_t jid = create ? job_create(0, uid, 0) : 0;
 	sigset_t set;
 	int sig;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!stays)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -62,7 +64,7 @@ static void child(int out, uid_t uid, int create, int code)
 	_exit(code);
 }
 
-static void spawn(uid_t uid, int create, int code)
+static void spawn(uid_t uid, int create, int stays, int code)
 {
 	int p[2];
 	jid_t jid = 0;
@@ -74,7 +76,7 @@ static void spawn(uid_t uid, int create, int code)
 	}
 	if (pid == 0) {
 		close(p[0]);
-		child(p[1], uid, create, code);
+		child(p[1], uid, create, stays, code);
 	}
 	close(p[1]);
 	if (read(p[0], &jid, sizeof jid) != sizeof jid)
@@ -178,9 +180,9 @@ static void act(char **w)
 	else if (IS("runcsa"))
 		say(job_runcsa(atoi(w[1])));
 	else if (IS("spawn"))
-		spawn((uid_t)atoi(w[1]), strcmp(w[2], "create") == 0, 0);
+		spawn((uid_t)atoi(w[1]), strcmp(w[2], "create") == 0, strcmp(w[2], "stays") == 0, 0);
 	else if (IS("exits"))
-		spawn(0, 1, atoi(w[1]));
+		spawn(0, 1, 0, atoi(w[1]));
 	else if (IS("storm"))
 		storm(atoi(w[1]), (uid_t)atoi(w[2]));
 	else
