@@ -18,8 +18,8 @@ func (t *Table) Stepped(by time.Duration) {
 	}
 }
 
-// at turns the kernel's stamp into what the wall clock said then.
-func (t *Table) at(mono int64) time.Time {
+// At turns the kernel's stamp, CLOCK_MONOTONIC ns, into what the wall clock said then. 0 is now.
+func (t *Table) At(mono int64) time.Time {
 	switch {
 	case mono == 0:
 		return t.wall

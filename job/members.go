@@ -190,7 +190,7 @@ func (t *Table) end(j *entry, mono int64, reason Text) bool {
 	}
 	delete(t.jobs, j.JID)
 	s := t.saved(j)
-	ended := t.at(mono)
+	ended := t.At(mono)
 	if t.beforeStep(mono) {
 		s.Started = s.Started.Add(-t.by) // by the clock of its end
 	}

@@ -46,7 +46,7 @@ func (*Record) effect() {}
 
 // record is what is known of a member that has gone, but for what it used as one.
 func (t *Table) record(m *member, e *watch.Event) *Record {
-	r, end := t.newRecord(), t.at(e.Mono).UnixNano()
+	r, end := t.newRecord(), t.At(e.Mono).UnixNano()
 	if !t.beforeStep(e.Mono) {
 		t.last = max(t.last, end)
 	}

@@ -248,6 +248,15 @@ func (t *Table) Find(id watch.ID) JID {
 	return 0
 }
 
+// Owner gives the job that a process is in, and whose that is; 0 for none.
+func (t *Table) Owner(id watch.ID) (jid JID, uid uint32, user string) {
+	m := t.member(id)
+	if m == nil {
+		return 0, 0, ""
+	}
+	return m.job.JID, m.job.UID, m.job.User
+}
+
 // Lingers reports whether a job's login is over and processes are left in it. One that is held waits for more.
 func (t *Table) Lingers(jid JID) bool {
 	e := t.jobs[jid]

@@ -129,7 +129,7 @@ func count[N int | int32 | int64 | uint64](n N, one, many string) string {
 }
 
 // number shows what may be unknown.
-func number[N int | int8 | int32 | uint32 | int64](n *N) string {
+func number[N int | int8 | int32 | uint32 | int64 | uint64](n *N) string {
 	if n == nil {
 		return none
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -109,7 +110,7 @@ func cmpcr(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // backend answers each request with the file jobd/VERB-JOB.json of the story, else jobd/VERB.json, or says no with what
-// VERB.error has; $JOBCTL in it is the pid of who asks. Without moments.json there are none. It writes down what it was asked.
+// VERB.error has; with VERB.lines it is a stream. $JOBCTL is the pid of who asks. Without moments.json there are none. It writes down what it was asked.
 type backend struct {
 	dir string
 	mu  sync.Mutex
@@ -127,6 +128,9 @@ func (b *backend) Do(_ context.Context, peer control.Peer, _ control.Access, req
 	if req.PID == peer.PID {
 		req.PID = 0 // is another each time
 	}
+	if req.Name == fmt.Sprintf("jobctl-%d", peer.PID) {
+		req.Name = "jobctl"
+	}
 	if err := b.note(req); err != nil {
 		return nil, err
 	}
@@ -138,6 +142,9 @@ func (b *backend) Do(_ context.Context, peer control.Peer, _ control.Access, req
 		if text, err := os.ReadFile(filepath.Join(b.dir, name+".error")); err == nil {
 			no := &control.Error{}
 			return nil, errors.Join(json.Unmarshal(text, no), no)
+		}
+		if lines, err := os.ReadFile(filepath.Join(b.dir, name+".lines")); err == nil {
+			return control.Lines(func(_ context.Context, write func([]byte) error) error { return write(lines) }), nil
 		}
 		text, err := os.ReadFile(filepath.Join(b.dir, name+".json"))
 		if err == nil {

@@ -61,6 +61,18 @@ func anyProcess(t *rapid.T) job.Process {
 	}
 }
 
+func anyEvent(t *rapid.T) control.WatchEvent {
+	text, pid := anyText(), maybe(rapid.Int32())
+	return control.WatchEvent{
+		Event: rapid.SampledFrom([]string{
+			"clone", "exec", "uid", "gid", "exit", "free", "refuse", "lost", "job_start", "job_end", "gone", string(text.Draw(t, "event")),
+		}).Draw(t, "kind"),
+		Time: anyTime().Draw(t, "time"), Seq: maybe(rapid.Uint32()).Draw(t, "seq"), PID: pid.Draw(t, "pid"), TGID: pid.Draw(t, "tgid"),
+		PPID: pid.Draw(t, "ppid"), Exe: text.Draw(t, "exe"), Comm: text.Draw(t, "comm"), User: string(text.Draw(t, "user")),
+		Service: text.Draw(t, "service"), EndReason: text.Draw(t, "reason"), Why: string(text.Draw(t, "why")), How: string(text.Draw(t, "how")),
+	}
+}
+
 func anyLeft(t *rapid.T) control.KillLeft {
 	text := anyText()
 	return control.KillLeft{PID: rapid.Int32().Draw(t, "pid"), Comm: text.Draw(t, "comm"), State: text.Draw(t, "state"), Why: text.Draw(t, "why")}
@@ -100,6 +112,8 @@ func TestNoLineIsTooWide(t *testing.T) {
 				t.Fatalf("%s: %d lines for %d rows", name, n, len(tab.rows))
 			}
 		}
+		e := anyEvent(t)
+		fits(t, "watch", shorten(a.eventText(&e), a.width)+"\n", a.width)
 		for _, in := range jobs {
 			fits(t, "show", printed(t, a.width, a.jobFacts(in)), a.width)
 		}

@@ -20,6 +20,12 @@ func auditOp(message string) string {
 		return "job-membership"
 	case tookBack:
 		return "job-reclaim"
+	case memberExec:
+		return "job-exec"
+	case memberUID:
+		return "job-uid"
+	case watchLost:
+		return "job-lost"
 	case change, changeRefused:
 		return "job-change"
 	case loginFailed, "login denied", "login refused", "bad login request":

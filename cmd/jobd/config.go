@@ -50,6 +50,7 @@ type settings struct {
 	Linger  lingerSettings `toml:"linger"`
 	Record  recordSettings `toml:"record"`
 	Keep    keepSettings   `toml:"keep"`
+	Watch   watchSettings  `toml:"watch"`
 	Billing report.Billing `toml:"billing"`
 }
 

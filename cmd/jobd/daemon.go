@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/jobd-project/jobd/cmd/jobd/feed"
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -91,6 +92,7 @@ type model struct {
 	ears      ears
 	clock     wallClock
 	gcPercent int
+	watching  watching
 }
 
 // serve runs jobd until ctx ends or a part of it fails.
@@ -104,6 +106,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
 	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)
+	d.watching.ring, d.watching.subs = feed.New(), make(map[string]*subscription)
 	d.api.init()
 	d.holder = newHolder()
 	defer d.holder.release()
@@ -144,6 +147,7 @@ type doors struct {
 	api    *control.Server
 	lib    *control.JobServer
 	scrape net.Listener // nil: nowhere
+	events net.Listener // nil: nobody is to listen
 }
 
 // listen takes the sockets first: that finds a second jobd, and a port that is taken, before anything is touched.
@@ -166,6 +170,9 @@ func (d *jobd) listen() (o *doors, err error) {
 	if o.scrape, err = d.listenMetrics(); err != nil {
 		return o, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
 	}
+	if o.events, err = d.listenEvents(); err != nil {
+		return o, err
+	}
 	return o, nil
 }
 
@@ -181,6 +188,9 @@ func (o *doors) close() {
 	}
 	if o.scrape != nil {
 		o.scrape.Close()
+	}
+	if o.events != nil {
+		o.events.Close()
 	}
 }
 
@@ -244,6 +254,9 @@ func (d *jobd) openEngine(options ...kernel.Option) error {
 func (d *jobd) makeTables() (err error) {
 	d.rouse, d.settle = d.engine.Rouse, d.engine.Settle
 	d.watch = &watch.Table{Existing: d.engine.Existing, Panicked: d.panicked}
+	if err = d.watch.Register(d.feedWatcher()); err != nil { // before all others: it tells of who leaves as a member
+		return err
+	}
 	if d.notify, err = pnotify.New(d.watch); err != nil {
 		return err
 	}
@@ -288,13 +301,17 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g, ctx := errgroup.WithContext(ctx)
 	loopCtx, endLoop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the doors: who is inside is answered
 	var serving sync.WaitGroup
-	serving.Add(3)
+	serving.Add(4)
 	g.Go(func() error { return named("loop", d.loop(loopCtx)) })
 	g.Go(func() error { return named("checkpoints", d.checkpoints(ctx)) })
 	g.Go(func() error { return named("clock", d.watchClock(ctx)) })
 	g.Go(func() error { defer serving.Done(); return named("login socket", open.login.Serve(ctx, d)) })
 	g.Go(func() error { defer serving.Done(); return named("api socket", open.api.Serve(ctx, d)) })
 	g.Go(func() error { defer serving.Done(); return named("libjob socket", open.lib.Serve(ctx, d)) })
+	g.Go(func() error { defer serving.Done(); return named("audit of events", d.auditEvents(ctx)) })
+	if open.events != nil {
+		g.Go(func() error { return named("events socket", d.relay(ctx, open.events)) })
+	}
 	g.Go(func() error { serving.Wait(); endLoop(); return nil })
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/jobd-project/jobd/cmd/jobd/feed"
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/kernel"
 )
@@ -17,6 +18,7 @@ func (d *jobd) carryOut(err error) error {
 	if n > 0 {
 		d.sample()
 	}
+	d.watching.ring.Tell()
 	return err
 }
 
@@ -56,6 +58,7 @@ func (d *jobd) opened(s job.Saved) {
 	d.borrow(s)
 	args := append(identity(&s.Info), "parent", refText(s.ParentJID), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
 	d.log.Info(jobStarted, append(args, by(d.asks)...)...)
+	d.tellJob(feed.JobStart, &s.Info, s.Started)
 	d.keep(s)
 }
 
@@ -91,6 +94,7 @@ func (d *jobd) jobEnded(s job.Saved) {
 	d.account(&s.Info)
 	d.log.Info(jobFinished, append(identity(&s.Info), "reason", string(s.EndReason), "processes", s.TotalProcesses,
 		"cpu_ns", number(s.CPU), "cpu_source", string(s.CPUSource), "estimated", s.Estimated)...)
+	d.tellJob(feed.JobEnd, &s.Info, *s.Ended)
 	for _, w := range d.waiters[s.JID] {
 		w <- s.Info
 	}

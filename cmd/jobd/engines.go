@@ -21,6 +21,7 @@ type engine interface {
 	refuser
 	charger
 	bequeather
+	hearer
 }
 
 // follower emits what happens to processes.
@@ -114,4 +115,11 @@ type bequeather interface {
 	HandOver() ([]byte, error)
 	Sockets() kernel.Sockets
 	Keep()
+}
+
+// hearer tells of processes that are in no job as well, where somebody wants to hear of them. The connector hears of all anyway.
+type hearer interface {
+	HearAll(on bool) error            // of every process, until off
+	Hear(id watch.ID, slot int) error // of the process and what descends from it from now on
+	Unhear(slot int) error            // nobody in this slot any more
 }

@@ -61,7 +61,7 @@ func (d *jobd) loop(ctx context.Context) error {
 			}
 		case <-timer:
 			timer = nil
-			if d.engine.Unsettled() { // of which nothing has to be told any more
+			if d.engine.Unsettled() || d.watching.ring.Keeps() { // of which nothing has to be told any more
 				if err := d.drain(); err != nil {
 					return err
 				}
@@ -163,7 +163,7 @@ func monotonic() int64 {
 
 // chores reports whether something waits for housekeeping.
 func (d *jobd) chores() bool {
-	return d.engine.Unsettled() || d.exempting || !d.losses.since.IsZero() || len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
+	return d.engine.Unsettled() || d.watching.ring.Keeps() || d.exempting || !d.losses.since.IsZero() || len(d.unplaced) > 0 || len(d.toSweep) > 0 || d.used || len(d.lateAudit) > 0 || d.table.Left() < reserveLow && !d.reserving
 }
 
 func (d *jobd) keepHouse() {

@@ -44,6 +44,12 @@ func (d *jobd) answer(ctx context.Context, peer control.Peer, access control.Acc
 		return d.moments(ctx, req)
 	case control.DB:
 		return d.db(ctx, peer, req)
+	case control.Watch:
+		return d.watchEvents(ctx, peer, req)
+	case control.Subscribe:
+		return d.subscribe(ctx, peer, req)
+	case control.Subscribed:
+		return d.subscribed(ctx, peer, req)
 	case control.Tag:
 		return d.tag(ctx, peer, access, req)
 	default:

@@ -17,7 +17,7 @@ import (
 // Who may what, written out a second time: whoever changes routes.go has to say so here.
 var accessTable = map[Verb]string{
 	List: "all", Show: "all", PS: "all", ID: "all", Status: "all", Selfcheck: "root", History: "all", Procs: "all",
-	Report: "all", Moments: "all", DB: "root",
+	Watch: "all", Subscribe: "all", Subscribed: "all", Report: "all", Moments: "all", DB: "root",
 	Kill: "owner", Wait: "owner", Tag: "owner",
 	Create: "root", Release: "root", Attach: "root", Move: "root", LimitTo: "root", Detach: "root", Adopt: "root", Drain: "root", Resume: "root",
 }
@@ -30,6 +30,10 @@ func sample(rt route) string {
 	switch rt.verb {
 	case Attach, Move, Detach, Adopt:
 		line += ` {"pid":4242}`
+	case Subscribe:
+		line += ` {"pid":4242,"name":"a"}`
+	case Subscribed:
+		line += "?name=a"
 	case Tag:
 		line += ` {"tags":{"a":"b"}}`
 	case DB:
@@ -147,7 +151,7 @@ func TestProtocolPageNames(t *testing.T) {
 	for _, v := range []any{
 		Request{}, job.Info{}, job.Mark{}, job.Process{}, job.ExecInfo{}, job.Balance{}, IDAnswer{}, KillAnswer{}, KillLeft{}, StatusAnswer{},
 		SubscriberInfo{}, StoreStatus{}, SelfcheckAnswer{}, ChangeAnswer{}, AdoptAnswer{}, report.Report{}, report.Line{}, job.Moment{},
-		DBStats{}, ForgetAnswer{}, Related{},
+		DBStats{}, ForgetAnswer{}, Related{}, WatchEvent{}, SubscribedAnswer{},
 	} {
 		for f := range reflect.TypeOf(v).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

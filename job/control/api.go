@@ -23,12 +23,13 @@ type Config struct {
 
 // Server answers jobd.sock.
 type Server struct {
-	door     *door
-	limits   limits
-	cfg      Config
-	log      *rateLog
-	requests *tally
-	large    *tally
+	door                 *door
+	limits               limits
+	cfg                  Config
+	log                  *rateLog
+	requests             *tally
+	large                *tally
+	watches, rootWatches *tally
 }
 
 // Listen makes jobd.sock, for everybody. It fails when another jobd answers there, and replaces what a dead one left.
@@ -50,7 +51,8 @@ func newServer(l *net.UnixListener, ps *peers, cfg Config, lim limits) *Server {
 		cfg.Observe = func(Verb, Code) {}
 	}
 	d := &door{UnixListener: l, peers: ps, limits: lim, conns: newTally(), log: log, admin: cfg.AdminGID}
-	return &Server{door: d, limits: lim, cfg: cfg, log: log, requests: newTally(), large: newTally()}
+	return &Server{door: d, limits: lim, cfg: cfg, log: log, requests: newTally(), large: newTally(),
+		watches: newTally(), rootWatches: newTally()}
 }
 
 // Close takes the socket away; Serve returns.
@@ -141,6 +143,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, b Backe
 		return
 	}
 	s.cfg.Observe(rt.verb, "")
+	if lines, ok := v.(Lines); ok {
+		s.lines(w, r, lines)
+		return
+	}
 	writeAnswer(w, v, func() { s.deadline(w) })
 }
 

@@ -72,6 +72,8 @@ func (req *Request) set(name, value string) (err error) {
 		req.All, err = parseBool(value)
 	case "unjobbed":
 		req.Unjobbed, err = parseBool(value)
+	case "host":
+		req.Host, err = parseBool(value)
 	case "related":
 		req.Related, err = parseBool(value)
 	case "include_open":
@@ -105,6 +107,12 @@ func (req *Request) text(name string) *string {
 		return &req.Sort
 	case "by":
 		return &req.By
+	case "event":
+		return &req.Event
+	case "cursor":
+		return &req.Cursor
+	case "name":
+		return &req.Name
 	}
 	return nil
 }
@@ -273,6 +281,8 @@ func checkVerb(req Request) error {
 		if req.Sort == "processes" {
 			return Errorf(BadRequest, "records can't be sorted by processes: each is of one")
 		}
+	case Watch, Subscribe, Subscribed:
+		return checkWatch(req)
 	case DB:
 		if req.Op == OpForget && req.User == "" && req.UID == nil {
 			return Errorf(BadRequest, "forget takes a user, a uid or both")

@@ -1,11 +1,55 @@
 package control
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
+
+// FuzzCursor: what is read as a cursor is written as it was, and nothing else is read.
+func FuzzCursor(f *testing.F) {
+	for _, s := range []string{"", "-", "0123456789abcdef-1", "0123456789abcdef-18446744073709551615", "0123456789abcdef--1", "+123456789abcdef-1", "0x23456789abcdef-1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCursor(s)
+		if err == nil && c.String() != s {
+			t.Fatalf("%q is read as %s", s, c)
+		}
+		if err != nil && c != (Cursor{}) {
+			t.Fatalf("%q: %v and %s", s, err, c)
+		}
+	})
+}
+
+// FuzzWatch: a query of watch is refused as a bad request, or asks for events that there are, each once.
+func FuzzWatch(f *testing.F) {
+	for _, s := range []string{"", "job=17&event=clone,exec", "all=true&cursor=0123456789abcdef-7", "user=a&host=true", "event=,", "event=exec,exec"} {
+		f.Add(s)
+	}
+	i := slices.IndexFunc(routes, func(rt route) bool { return rt.verb == Watch })
+	f.Fuzz(func(t *testing.T, query string) {
+		r := &http.Request{Method: get, URL: &url.URL{Path: "/v1/watch", RawQuery: query}, Body: http.NoBody}
+		req, err := routes[i].decode(httptest.NewRecorder(), r)
+		if err != nil {
+			if asError(err).Code != BadRequest {
+				t.Fatalf("%q: %v", query, err)
+			}
+			return
+		}
+		events := req.Events()
+		for j, name := range events {
+			if !slices.Contains(watchable, name) || slices.Contains(events[:j], name) {
+				t.Fatalf("%q asks for %q", query, events)
+			}
+		}
+	})
+}
 
 // FuzzHTTP throws bytes at the server. It answers or hangs up, and goes on answering others.
 func FuzzHTTP(f *testing.F) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -182,10 +183,55 @@ func goldenCases() []goldenCase {
 		}},
 		{"forget", func(x X, c *C) (any, error) { return c.Forget(x, Request{User: "bob", UID: ref(uint32(1001))}) }, ForgetAnswer{Jobs: 2, Records: 31, Open: 1}},
 		{"records", func(x X, c *C) (any, error) { return c.Procs(x, Request{Job: "17", Limit: 1}) }, []job.Process{p}},
+		{"watch", func(x X, c *C) (any, error) {
+			return watched(c.Watch(x, Request{Job: "17", Event: "clone,exec,free,job_end", Cursor: "0badcafe00000001-41"}))
+		}, []string{
+			`{"event":"lost","time":"2026-03-01T09:12:00Z","jid":null,"seq":null,"pid":null,"tgid":null,"lost":12,"why":"slow","cursor":"0badcafe00000001-53"}`,
+			`{"event":"clone","time":"2026-03-01T09:12:00.000000001Z","jid":"0x000012ab00000011","seq":17,"pid":4301,"tgid":4301,"ppid":4300,"flags":null,"estimated":false,"cursor":"0badcafe00000001-54"}`,
+		}},
+		{"watch all", func(x X, c *C) (any, error) { return watched(c.Watch(x, Request{All: true})) }, []string{}},
+		{"watch those of a user", func(x X, c *C) (any, error) { return watched(c.Watch(x, Request{User: "alice"})) }, []string{}},
+		{"watch the host", func(x X, c *C) (any, error) { return watched(c.Watch(x, Request{Host: true})) }, &Error{Code: Denied, Message: "only root may watch processes that are in no job"}},
+		{"watch too often", func(x X, c *C) (any, error) { return watched(c.Watch(x, Request{})) }, &Error{Code: Busy, Message: "you watch 16 times already, and may not more often", Hint: "end one of them"}},
+		{"subscribe", func(x X, c *C) (any, error) {
+			return watched(c.Subscribe(x, Request{PID: 4242, Name: "build", Data: "step 3", Event: "exec"}))
+		}, []string{`{"event":"gone","time":"2026-03-01T09:12:00Z","jid":null,"seq":null,"pid":null,"tgid":null,"cursor":"0badcafe00000001-60"}`}},
+		{"subscribe to one that has gone", func(x X, c *C) (any, error) {
+			return watched(c.Subscribe(x, Request{PID: 7, Name: "a"}))
+		}, &Error{Code: NoProcess, Message: "there is no process 7"}},
+		{"subscribed", func(x X, c *C) (any, error) {
+			return c.Subscribed(x, Request{Name: "build", PID: 4301, UID: ref(uint32(1000))})
+		}, SubscribedAnswer{Name: "build", UID: 1000, PID: 4242, Started: start, Processes: 3, Data: "step 3"}},
 		{"a fault", func(x X, c *C) (any, error) { return c.Status(x) }, &Error{Code: Internal, Message: "disk"}},
 		{"busy", func(x X, c *C) (any, error) { return c.Status(x) }, &Error{Code: Busy, Message: "you have too many requests in hand", Hint: "try again"}},
 		{"stopping", func(x X, c *C) (any, error) { return c.Status(x) }, &Error{Code: Unavailable, Message: "jobd is stopping"}},
 	}
+}
+
+// watched gives the lines of a stream to its end.
+func watched(w *Watching, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	out := []string{}
+	for {
+		e, err := w.Next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, string(e.Line))
+	}
+}
+
+func lined(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // TestGoldenServer sends the requests of the file, byte for byte, to the server.
@@ -196,6 +242,9 @@ func TestGoldenServer(t *testing.T) {
 		a := <-answers
 		if err, ok := a.(error); ok {
 			return nil, err
+		}
+		if lines, ok := a.([]string); ok {
+			return Lines(func(_ context.Context, write func([]byte) error) error { return write([]byte(lined(lines))) }), nil
 		}
 		return a, nil
 	}}
@@ -279,6 +328,9 @@ func stub(t *testing.T, answer func(line, body string) (int, string)) string {
 			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 				body, _ := io.ReadAll(r.Body)
 				status, text := answer(r.Method+" "+r.RequestURI, string(bytes.TrimSpace(body)))
+				if text != "" {
+					text += "\n"
+				}
 				fmt.Fprintf(c, "HTTP/1.1 %d x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(text), text)
 			}
 			c.Close()

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 }
 
 // child does what it is told on a socket: "job" sends each line to job.sock, with a newline for each ";", and prints what comes, "api" sends the requests that stdin names and prints each answer, "login" sends
-// one to login.sock, "deaf" sends them and never reads, "hold" opens connections, says how many, and keeps them until stdin ends.
+// one to login.sock, "deaf" sends them and never reads, "watch" opens ten streams, says how many it got, and keeps them, "hold" opens connections, says how many, and keeps them until stdin ends.
 func child(what, path string) {
 	in := bufio.NewScanner(os.Stdin)
 	switch what {
@@ -61,6 +61,16 @@ func child(what, path string) {
 				fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: x\r\n\r\n", in.Text())
 				defer c.Close()
 			}
+		}
+	case "watch":
+		n := 0
+		for range 10 {
+			if _, err := NewClient(path).Watch(context.Background(), Request{All: true}); err == nil {
+				n++
+			}
+		}
+		fmt.Println(n)
+		for in.Scan() {
 		}
 	case "hold":
 		var conns []net.Conn

@@ -1,8 +1,11 @@
 package control
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +17,8 @@ type limits struct {
 	total    int // connections of everybody
 	reserve  int // of them, for root only
 	requests int // of one ordinary user until their answers are taken; kill and wait take long and don't count
+	watches  int // of one ordinary user that go on: watch and subscribe
+	watching int // of these, of all ordinary users together; root has as many
 	large    int // of them, those that read the books or look at every process: what they hold is no longer small
 	largest  int // of these, of all ordinary users together
 
@@ -25,13 +30,14 @@ type limits struct {
 // defaultLimits leaves room for jobd's own files: a connection is two descriptors, the socket and its process.
 func defaultLimits() limits {
 	l := limits{
-		perUser: 64, total: 4096, reserve: 256, requests: 16, large: 4, largest: 64,
+		perUser: 64, total: 4096, reserve: 256, requests: 16, watches: 16, watching: 512, large: 4, largest: 64,
 		header: 5 * time.Second, body: 10 * time.Second, idle: time.Minute, answer: 30 * time.Second, grace: time.Second,
 	}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < uint64(4*l.total) {
 		l.total = max(int(files.Cur)/4, 16)
 		l.reserve = min(l.reserve, l.total/4)
+		l.watching = min(l.watching, l.total/4)
 	}
 	return l
 }
@@ -48,6 +54,9 @@ func (h *hand) free() {
 
 // take counts a request, or refuses it.
 func (s *Server) take(h *hand, rt route, req Request, p Peer) error {
+	if rt.verb == Watch || rt.verb == Subscribe {
+		return s.takeWatch(h, p)
+	}
 	if rt.long || p.Root {
 		return nil
 	}
@@ -63,6 +72,23 @@ func (s *Server) take(h *hand, rt route, req Request, p Peer) error {
 	}
 	h.leave = append(h.leave, func() { s.large.sub(p.UID) })
 	return nil
+}
+
+// takeWatch counts a stream that goes on. Root's are counted apart from the others'.
+func (s *Server) takeWatch(h *hand, p Peer) error {
+	of, most := s.watches, s.limits.watches
+	if p.Root {
+		of, most = s.rootWatches, s.limits.watching
+	}
+	n, ok := of.add(p.UID, most, s.limits.watching)
+	switch {
+	case ok:
+		h.leave = append(h.leave, func() { of.sub(p.UID) })
+		return nil
+	case n >= most:
+		return &Error{Code: Busy, Message: fmt.Sprintf("you watch %d times already, and may not more often", n), Hint: "end one of them"}
+	}
+	return &Error{Code: Busy, Message: fmt.Sprintf("too many watch already: %d", s.limits.watching), Hint: "try again later"}
 }
 
 // large reports whether what answers a request may be a large part of the books, or takes a look at every process.
@@ -163,6 +189,17 @@ type guest struct {
 	crowded bool // one too many: to be told so
 	answer  time.Duration
 	leave   func()
+	streams atomic.Bool // it is being sent an answer that goes on
+}
+
+// Read ends where something comes while a stream goes on: nothing is asked there, and http.Server, which reads a byte to hear of the other
+// end's going, would hear of it no more.
+func (g *guest) Read(b []byte) (int, error) {
+	n, err := g.UnixConn.Read(b)
+	if n > 0 && g.streams.Load() {
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 // Close lets go of the process too.

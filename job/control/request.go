@@ -17,29 +17,32 @@ type Verb string
 
 // The verbs of jobd.sock.
 const (
-	List      Verb = "list"
-	Show      Verb = "show"
-	PS        Verb = "ps"
-	ID        Verb = "id"
-	Status    Verb = "status"
-	Selfcheck Verb = "selfcheck"
-	Kill      Verb = "kill"
-	Wait      Verb = "wait"
-	Create    Verb = "create"
-	Release   Verb = "release"
-	Attach    Verb = "attach"
-	Detach    Verb = "detach"
-	Move      Verb = "move"
-	Adopt     Verb = "adopt"
-	Tag       Verb = "tag"
-	LimitTo   Verb = "limit"
-	Drain     Verb = "drain"
-	Resume    Verb = "resume"
-	History   Verb = "history"
-	Procs     Verb = "procs"
-	Report    Verb = "report"
-	Moments   Verb = "moments"
-	DB        Verb = "db"
+	List       Verb = "list"
+	Show       Verb = "show"
+	PS         Verb = "ps"
+	ID         Verb = "id"
+	Status     Verb = "status"
+	Selfcheck  Verb = "selfcheck"
+	Kill       Verb = "kill"
+	Wait       Verb = "wait"
+	Create     Verb = "create"
+	Release    Verb = "release"
+	Attach     Verb = "attach"
+	Detach     Verb = "detach"
+	Move       Verb = "move"
+	Adopt      Verb = "adopt"
+	Tag        Verb = "tag"
+	LimitTo    Verb = "limit"
+	Drain      Verb = "drain"
+	Resume     Verb = "resume"
+	History    Verb = "history"
+	Procs      Verb = "procs"
+	Report     Verb = "report"
+	Moments    Verb = "moments"
+	DB         Verb = "db"
+	Watch      Verb = "watch"
+	Subscribe  Verb = "subscribe"
+	Subscribed Verb = "subscribed"
 )
 
 // Access says who may use a verb. What of it a caller gets to see is the backend's to decide by the caller's uid.
@@ -108,6 +111,12 @@ type Request struct {
 	By          string `json:"by,omitempty"`           // report: user, group, job, command, service, day, hour, tag:KEY
 	IncludeOpen bool   `json:"include_open,omitempty"` // report: what lives now, too
 
+	Event  string `json:"event,omitempty"`  // watch, subscribe: only these, with commas between them
+	Cursor string `json:"cursor,omitempty"` // watch: go on after this
+	Host   bool   `json:"host,omitempty"`   // watch: processes in no job too
+	Name   string `json:"name,omitempty"`   // subscribe: what the subscription is called
+	Data   string `json:"data,omitempty"`   // subscribe: what is kept with it
+
 	Op string `json:"-"` // db: stats, backup or forget; the route says which
 }
 
@@ -137,7 +146,7 @@ type Backend interface {
 	// Do answers jobd.sock, with a value that is encoded as JSON: list, history: []job.Info; show, wait, create, tag, limit: job.Info,
 	// of show with Related a RelatedAnswer;
 	// ps: []job.Process; procs: Processes, or []job.Process; report: report.Report; moments: []job.Moment; db: DBStats, Stream
-	// or ForgetAnswer, by Op; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer.
+	// or ForgetAnswer, by Op; watch, subscribe: Lines; subscribed: SubscribedAnswer; release, drain, resume: struct{}{}; the others: the answer type of their name, or ChangeAnswer.
 	// access is what the route asks for: Root has been enforced, Owner is the backend's to enforce. The context ends when the
 	// client has gone.
 	Do(ctx context.Context, peer Peer, access Access, req Request) (any, error)
@@ -149,6 +158,21 @@ type Processes func(yield func(job.Process) bool) error
 
 // Stream is an answer of bytes, such as a backup. An error cuts it off.
 type Stream func(io.Writer) error
+
+// Lines is an answer that goes on: JSON, an object a line. Each call of write sends whole lines, and waits until the client takes them. It is
+// called once, with the request's context, when the client has been told that there will be lines. Nil is the end of them; an error cuts
+// the answer off, and so does jobd's own end.
+type Lines func(ctx context.Context, write func([]byte) error) error
+
+// SubscribedAnswer is a subscription, as long as its stream goes on.
+type SubscribedAnswer struct {
+	Name      string    `json:"name"`
+	UID       uint32    `json:"uid"` // whose it is
+	PID       int32     `json:"pid"` // the process that it began with
+	Started   time.Time `json:"started"`
+	Processes int       `json:"processes"` // that it is about now
+	Data      string    `json:"data"`
+}
 
 // DBStats is what the books take.
 type DBStats struct {

@@ -40,9 +40,12 @@ var routes = []route{
 	{verb: Procs, method: get, path: "/v1/records", access: Anyone, fields: aboutRecords + " sort limit"},
 	{verb: Report, method: get, path: "/v1/report", access: Anyone, fields: "by " + aboutRecords + " limit include_open"},
 	{verb: Moments, method: get, path: "/v1/moments", access: Anyone, fields: "since until"},
+	{verb: Watch, method: get, path: "/v1/watch", access: Anyone, fields: "job user all host event cursor", long: true},
+	{verb: Subscribed, method: get, path: "/v1/subscribed", access: Anyone, fields: "name uid pid"},
 	{verb: DB, op: OpStats, method: get, path: "/v1/db", access: Root},
 	{verb: DB, op: OpBackup, method: get, path: "/v1/db/backup", access: Root, long: true},
 
+	{verb: Subscribe, method: post, path: "/v1/subscribe", access: Anyone, fields: "pid name data event", long: true},
 	{verb: Kill, method: post, path: "/v1/jobs/{job}/kill", access: Owner, fields: "signal probe now only timeout", long: true},
 	{verb: Wait, method: post, path: "/v1/jobs/{job}/wait", access: Owner, fields: "only timeout", long: true},
 	{verb: Tag, method: post, path: "/v1/jobs/{job}/tags", access: Owner, fields: "tags"},

@@ -105,16 +105,25 @@ func (c *BPF) deafen(bits uint32) error {
 	return err
 }
 
-// Hear does nothing more: this engine hears of every process.
+// Hear does little more, since this engine hears of every process: from now on it says what those run that are in no job, too.
 func (c *Connector) Hear(id watch.ID, slot int) error {
 	if !c.Alive(id) {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
+	c.hearing |= 1 << slot
 	return nil
 }
 
-// Unhear does nothing: this engine hears of every process.
-func (c *Connector) Unhear(int) error { return nil }
+// Unhear takes a Hear back.
+func (c *Connector) Unhear(slot int) error {
+	c.hearing &^= 1 << slot
+	return nil
+}
 
-// HearAll does nothing: this engine hears of every process.
-func (c *Connector) HearAll(bool) error { return nil }
+// HearAll says whether somebody hears of every process; see Hear.
+func (c *Connector) HearAll(on bool) error {
+	if c.hearing &^= allBit; on {
+		c.hearing |= allBit
+	}
+	return nil
+}

@@ -36,7 +36,8 @@ type engine struct {
 	counts  Counts
 	scratch watch.Event
 	clock   clocks
-	scanned int64 // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
+	hearing uint32 // a bit for each who hears of processes in no job, too
+	scanned int64  // CLOCK_MONOTONIC of the last scan: forks from before it may be of processes that it found
 }
 
 // Counts is what an engine has seen and missed since it was opened.

@@ -8,8 +8,9 @@ import (
 
 // unread is an exec that the engine came to before anybody had looked. what is nil where nobody wants to know.
 type unread struct {
-	key  messageKey
-	what *watch.Program
+	key    messageKey
+	what   *watch.Program
+	member bool
 }
 
 // lookMost is how long the answer may take: the message was lost where it comes at all.
@@ -46,25 +47,25 @@ func (c *engine) exec(pid, tid int32, at int64, path []byte, emit Emit) {
 	}
 }
 
-// program takes up what was read of an exec; nil of a process that is no member.
+// program takes up what was read of an exec; nil of a process that is no member, unless somebody hears of those too.
 func (c *engine) program(k messageKey, member bool) (what *watch.Program) {
-	if member {
+	if member || c.hearing != 0 {
 		what = new(watch.Program)
 	}
 	found, ok := c.programs.take(k)
 	if ok {
-		c.read(what, found)
+		c.read(what, found, member)
 	} else {
-		c.unread = append(c.unread, unread{k, what})
+		c.unread = append(c.unread, unread{k, what, member})
 	}
 	return what
 }
 
-func (c *engine) read(what *watch.Program, found watch.Program) {
+func (c *engine) read(what *watch.Program, found watch.Program, member bool) {
 	if what == nil {
 		return
 	}
-	if *what = found; found.Read == 0 {
+	if *what = found; found.Read == 0 && member {
 		c.counts.ExecsUnread++
 	}
 }
@@ -75,7 +76,7 @@ func (c *engine) readLate() {
 	for _, u := range c.unread {
 		found, ok := c.programs.take(u.key)
 		if ok || c.clock.mono-u.key.time > lookMost {
-			c.read(u.what, found)
+			c.read(u.what, found, u.member)
 		} else {
 			rest = append(rest, u)
 		}

@@ -76,6 +76,17 @@ func (h Handle) Signal(sig unix.Signal) error {
 	return nil
 }
 
+// Owns reports whether a process is all of one user's: its real, effective and saved uid are the same.
+func (fs FS) Owns(uid uint32, pid int32) bool {
+	b, err := fs.read(pid, "status")
+	if err != nil {
+		return false
+	}
+	f := line(b, "Uid:") // real, effective, saved, file system
+	want := strconv.FormatUint(uint64(uid), 10)
+	return len(f) >= 3 && string(f[0]) == want && string(f[1]) == want && string(f[2]) == want
+}
+
 // MaySignal reports whether kill(2) would let a process of uid signal pid: its real or saved uid has to be the same.
 // Without CAP_KILL, and but for SIGCONT within a session, that is the whole rule.
 func (fs FS) MaySignal(uid uint32, pid int32) bool {

@@ -8,7 +8,7 @@
 //
 //	go test -count 1 -v ./cmd/jobd/bench -args -bench-table [-only NAME] [-rounds 10] [-jobd FILE]
 //
-// The names are process, strangers, ran, login, size, attach, lists, books, sustained, accuracy and micro. GNU sa (Debian's package acct) is compared with
+// The names are process, strangers, ran, login, size, attach, lists, watching, books, sustained, accuracy and micro. GNU sa (Debian's package acct) is compared with
 // where it is found.
 //
 // What is compared is measured in one run and in pairs, one right after the other, because a machine's speed drifts

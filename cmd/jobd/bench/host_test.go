@@ -79,7 +79,7 @@ func (b *bench) build() error {
 	if *prebuilt != "" {
 		commands[0] = []string{"cp", *prebuilt, b.file("jobd")}
 	}
-	for _, name := range []string{"reader", "storm", "crowd", "session", "accounted"} {
+	for _, name := range []string{"reader", "storm", "crowd", "session", "accounted", "pacer"} {
 		commands = append(commands, []string{
 			"cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", b.file(name), "testdata/" + name + ".c", "-lpam",
 		})

@@ -34,6 +34,7 @@ var sections = []struct {
 	{"attach", (*bench).attach},
 	{"dispatch", (*bench).dispatch},
 	{"lists", (*bench).lists},
+	{"watching", (*bench).watching},
 	{"books", (*bench).books},
 	{"sustained", (*bench).sustained},
 	{"accuracy", (*bench).accuracy},

@@ -53,6 +53,16 @@ func abuses() map[string]abuse {
 			}
 			hold(path, 120, strings.Repeat(ask, 20), rounds, stop)
 		},
+		"streams never read": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			hold(path, 60, "GET /v1/watch?all=true HTTP/1.1\r\nHost: x\r\n\r\n", rounds, stop)
+		},
+		"streams and garbage": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			hold(path, 60, "GET /v1/watch?all=true HTTP/1.1\r\nHost: x\r\n\r\n\x00\xff{}\r\n\r\nGET /", rounds, stop)
+		},
+		"subscriptions without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
+			body := fmt.Sprintf(`{"pid":%d,"name":"a"}`, os.Getpid())
+			churn(path, 8, fmt.Sprintf("POST /v1/subscribe HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body), rounds, stop)
+		},
 		"requests without end": func(path string, rounds *atomic.Int64, stop <-chan struct{}) {
 			churn(path, 8, "GET /v1/processes?unjobbed=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", rounds, stop)
 		},
