@@ -320,6 +320,15 @@ func (m *reference) tree(p *refProc) []*refProc {
 	return out
 }
 
+func (m *reference) byJID(jid string) *refJob {
+	for _, j := range m.jobs {
+		if j.jid == jid {
+			return j
+		}
+	}
+	return nil
+}
+
 // family is a job and those whose chain of parents leads to it.
 func (m *reference) family(j *refJob) []*refJob {
 	var out []*refJob
