@@ -74,6 +74,7 @@ func anyJob(t *rapid.T) (s job.Saved) {
 	if s.JID == 0 {
 		s.JID = 1
 	}
+	s.WaitStatus = nil // is for those who wait just now
 	return s
 }
 
