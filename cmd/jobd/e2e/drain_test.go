@@ -82,10 +82,11 @@ func TestAttachAgain(t *testing.T) {
 	if err != nil || len(ans.Processes) != 2 || len(ans.Already) != 1 || ans.Already[0] != pid {
 		t.Errorf("a tree: %+v, %v", ans, err)
 	}
-	if n := strings.Count(h.log.String(), " how=attach "); n != 2 {
-		t.Errorf("%d lines in the log, want one for each of the two that were put in", n)
-	}
 	kill(t, pid)
 	c.end()
 	must(t, h.client.Release(h.soon(), ref(jid)))
+	until(t, "the log says that the job was released", func() bool { return strings.Contains(h.log.String(), "verb=release") })
+	if n := strings.Count(h.log.String(), " how=attach "); n != 2 {
+		t.Errorf("%d lines in the log, want one for each of the two that were put in", n)
+	}
 }
