@@ -45,9 +45,10 @@ func TestDrainOutlivesJobd(t *testing.T) {
 	if l := w.login("svc", "bob", nil, "true"); l.rc != 0 || l.jid != 0 {
 		t.Errorf("a login: result %d, job %s", l.rc, l.jid)
 	}
-	if log := h.log.String(); !strings.Contains(log, "drained: no new jobs are made") || !strings.Contains(log, "no new jobs are made now: jobctl resume") {
-		t.Error("jobd's log does not say so")
-	}
+	until(t, "jobd's log says so", func() bool {
+		log := h.log.String()
+		return strings.Contains(log, "drained: no new jobs are made") && strings.Contains(log, "no new jobs are made now: jobctl resume")
+	})
 	until(t, "the login's own line", func() bool {
 		return strings.Contains(w.syslog.String(), "jobd says disabled: no new jobs are made now")
 	})

@@ -461,9 +461,7 @@ func TestLibjobAuthority(t *testing.T) {
 	if h.jobOf(pid) != jid || h.jobOf(alice.pid) != 0 {
 		t.Error("something was done nevertheless")
 	}
-	if !strings.Contains(h.log.String(), `msg="request denied" uid=`+itoa(bobUID)) {
-		t.Error("it is not logged")
-	}
+	until(t, "it is logged", func() bool { return strings.Contains(h.log.String(), `msg="request denied" uid=`+itoa(bobUID)) })
 	alice.wantNumber(0, 0, "killjid %s 9", jid)
 	h.ended(jid)
 }
