@@ -53,7 +53,11 @@ func (c *BPF) recount(of Label) error {
 	if err != nil {
 		return err
 	}
-	more := -int64(total.Processes)
+	ahead, err := c.ahead(of)
+	if err != nil {
+		return err
+	}
+	more := ahead - int64(total.Processes)
 	for p := range c.lin.all() {
 		if !p.stranger && p.label == of {
 			more++
@@ -61,6 +65,20 @@ func (c *BPF) recount(of Label) error {
 	}
 	c.limits.doubted = c.limits.doubted || c.events.Waiting() > 0
 	return c.events.Limit(uint64(of), most, more)
+}
+
+// ahead gives how many more processes a job has than the table says, by what waits to be read.
+func (c *BPF) ahead(of Label) (more int64, err error) {
+	err = c.events.Peek(func(ev *label.Event) {
+		switch {
+		case ev.Job != uint64(of):
+		case ev.Kind == label.Clone && ev.TID == ev.PID && c.of(ev) == nil:
+			more++
+		case ev.Kind == label.Exit && ev.Real != 0:
+			more--
+		}
+	})
+	return more, err
 }
 
 // recountAll does it for all jobs with a limit, if there is a doubt about them.
