@@ -36,23 +36,24 @@ func ListenOn(f *os.File, path string, cfg Config) (*Server, error) {
 	return newServer(l, ps, cfg, defaultLimits()), nil
 }
 
-// SyscallConn gives the socket, for somebody to hold.
-func (s *LoginServer) SyscallConn() (syscall.RawConn, error) { return s.listener.SyscallConn() }
+// ListenJobOn is ListenJob on a socket that was held.
+func ListenJobOn(f *os.File, path string, cfg Config) (*JobServer, error) {
+	ps, err := newPeers("/proc")
+	if err != nil {
+		return nil, err
+	}
+	l, err := adoptUnix(f, "unixpacket", path)
+	if err != nil {
+		return nil, err
+	}
+	return newJobServer(l, ps, cfg, defaultJobLimits()), nil
+}
 
 // SyscallConn gives the socket, for somebody to hold.
 func (s *Server) SyscallConn() (syscall.RawConn, error) { return s.door.SyscallConn() }
 
-// SyscallConn gives the socket, for somebody to hold.
-func (s *JobServer) SyscallConn() (syscall.RawConn, error) { return s.listener.SyscallConn() }
-
-// Keep leaves the socket's file where it is when the server is closed: somebody holds the socket for the next jobd.
-func (s *LoginServer) Keep() { s.listener.SetUnlinkOnClose(false) }
-
 // Keep leaves the socket's file where it is when the server is closed: somebody holds the socket for the next jobd.
 func (s *Server) Keep() { s.door.SetUnlinkOnClose(false) }
-
-// Keep leaves the socket's file where it is when the server is closed: somebody holds the socket for the next jobd.
-func (s *JobServer) Keep() { s.listener.SetUnlinkOnClose(false) }
 
 // adoptUnix makes a listener of a socket, if it is the one that path leads to as far as can be told.
 func adoptUnix(f *os.File, network, path string) (*net.UnixListener, error) {

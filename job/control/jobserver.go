@@ -6,9 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -33,15 +31,12 @@ func defaultJobLimits() jobLimits {
 
 // JobServer answers job.sock, which libjob speaks. It shares no limit and no goroutine with the other sockets.
 type JobServer struct {
-	listener *net.UnixListener
+	datagrams
 	peers    *peers
 	limits   jobLimits
 	cfg      Config
-	log      *rateLog
 	conns    *tally
 	requests *tally
-	refusals chan struct{}
-	busy     sync.WaitGroup
 }
 
 // ListenJob makes job.sock, for everybody. It fails when another jobd answers there, and replaces what a dead one left.
@@ -57,19 +52,6 @@ func ListenJob(path string, cfg Config) (*JobServer, error) {
 	return newJobServer(l, ps, cfg, defaultJobLimits()), nil
 }
 
-// ListenJobOn is ListenJob on a socket that was held.
-func ListenJobOn(f *os.File, path string, cfg Config) (*JobServer, error) {
-	ps, err := newPeers("/proc")
-	if err != nil {
-		return nil, err
-	}
-	l, err := adoptUnix(f, "unixpacket", path)
-	if err != nil {
-		return nil, err
-	}
-	return newJobServer(l, ps, cfg, defaultJobLimits()), nil
-}
-
 func newJobServer(l *net.UnixListener, ps *peers, cfg Config, lim jobLimits) *JobServer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -78,32 +60,15 @@ func newJobServer(l *net.UnixListener, ps *peers, cfg Config, lim jobLimits) *Jo
 		cfg.Observe = func(Verb, Code) {}
 	}
 	return &JobServer{
-		listener: l, peers: ps, limits: lim, cfg: cfg, log: newRateLog(cfg.Log),
-		conns: newTally(), requests: newTally(), refusals: make(chan struct{}, lim.refusals),
+		datagrams: newDatagrams(l, "job.sock", newRateLog(cfg.Log), lim.refusals), peers: ps, limits: lim, cfg: cfg,
+		conns: newTally(), requests: newTally(),
 	}
 }
-
-// Close takes the socket away; Serve returns.
-func (s *JobServer) Close() error { return ignoreClosed(s.listener.Close()) }
 
 // Serve answers until the context ends or the server is closed, and returns when the last request has been answered: those
 // that wait for something are then told that jobd is stopping.
 func (s *JobServer) Serve(ctx context.Context, b Backend) error {
-	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
-	defer stop()
-	defer s.busy.Wait()
-	for {
-		c, err := s.listener.AcceptUnix()
-		switch {
-		case err == nil:
-			s.take(ctx, b, c)
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		default:
-			s.log.warn(Peer{PID: int32(os.Getpid())}, "cannot accept on job.sock", "error", err)
-			time.Sleep(acceptPause)
-		}
-	}
+	return s.each(ctx, func(c *net.UnixConn) { s.take(ctx, b, c) })
 }
 
 // take decides what becomes of a connection.
@@ -129,20 +94,6 @@ func (s *JobServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 		defer func() { h.close(); c.Close(); s.conns.sub(p.UID) }()
 		s.serve(ctx, b, c, p)
 	})
-}
-
-// refuse says no before the request has been read, and then waits for it: see LoginServer.refuse.
-func (s *JobServer) refuse(c *net.UnixConn, e *Error) {
-	select {
-	case s.refusals <- struct{}{}:
-		s.busy.Go(func() {
-			defer func() { c.Close(); <-s.refusals }()
-			s.send(c, formatLoginError(e))
-			_, _ = readDatagram(c)
-		})
-	default:
-		c.Close()
-	}
 }
 
 // serve answers one request.
