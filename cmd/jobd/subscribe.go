@@ -83,6 +83,7 @@ func (d *jobd) openSubscription(peer control.Peer, req control.Request) (*subscr
 			code = control.NoProcess
 		}
 		_ = d.notify.Unregister(name) // it has just been registered
+		d.trouble("cannot end a subscription", d.engine.Unhear(s.slot))
 		return nil, control.Errorf(code, "cannot follow process %d: %s", req.PID, err)
 	}
 	d.watching.subs[name] = s

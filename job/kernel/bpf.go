@@ -10,7 +10,7 @@ import (
 )
 
 // BPF is the engine for which the kernel keeps the membership itself: each task of a job carries its label, which a child has before it
-// runs, and the kernel tells of those tasks and of no others. Open it, and from one goroutine call Recover, then Rest, then Drain
+// runs, and the kernel tells of those tasks, of whom Hear or HearAll names, and of no others. Open it, and from one goroutine call Recover, then Rest, then Drain
 // whenever Ready says so, and before each command. The table of processes is a copy of what the kernel has.
 type BPF struct {
 	engine

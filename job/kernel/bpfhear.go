@@ -15,7 +15,7 @@ const SlotMost = 31
 const allBit = uint32(1)
 
 // Hear has the kernel tell of a process and of what descends from it from now on, whether it is in a job or not, for whoever has the
-// slot. Drain before. The error is ErrGone, a slot that is none, or the kernel's.
+// slot. Drain before. The error is ErrGone, a slot that is none, or the kernel's: some of its threads may be heard of then, until Unhear.
 func (c *BPF) Hear(id watch.ID, slot int) error {
 	if slot < 1 || slot > SlotMost {
 		return fmt.Errorf("cannot hear of process %d: there is no slot %d, only 1 to %d", id.PID, slot, SlotMost)
@@ -24,6 +24,7 @@ func (c *BPF) Hear(id watch.ID, slot int) error {
 		return fmt.Errorf("process %d: %w", id.PID, ErrGone)
 	}
 	p, bit := c.lin.of(id.PID), uint32(1)<<slot
+	c.heard |= bit
 	start, err := c.labels.kept.Hear(id.PID, bit, func() bool {
 		st, err := c.FS.Stat(id.PID)
 		return errors.Is(err, ErrBusy) || err == nil && !st.Dead() && p.isExactly(st.Start)
@@ -34,7 +35,6 @@ func (c *BPF) Hear(id watch.ID, slot int) error {
 	if err != nil {
 		return fmt.Errorf("process %d: %w", id.PID, err)
 	}
-	c.heard |= bit
 	p.bits |= bit
 	if p.stranger {
 		c.lin.follow(p)
@@ -53,10 +53,18 @@ func (c *BPF) HearAll(on bool) error {
 	if !on {
 		return c.deafen(allBit)
 	}
+	c.heard |= allBit
+	if err := c.enlistAll(); err != nil {
+		return errors.Join(err, c.deafen(allBit))
+	}
+	return nil
+}
+
+// enlistAll puts all processes that there are on the books.
+func (c *BPF) enlistAll() error {
 	if err := c.labels.kept.HearAll(allBit); err != nil {
 		return err
 	}
-	c.heard |= allBit
 	tasks, err := c.labels.kept.List()
 	if err != nil {
 		return err

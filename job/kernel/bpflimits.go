@@ -53,11 +53,11 @@ func (c *BPF) recount(of Label) error {
 	if err != nil {
 		return err
 	}
-	ahead, err := c.ahead(of)
-	if err != nil {
+	waits := ahead{of: of, there: make(map[known]bool)}
+	if err := c.events.Peek(func(ev *label.Event) { waits.see(c, ev) }); err != nil {
 		return err
 	}
-	more := ahead - int64(total.Processes)
+	more := waits.more - int64(total.Processes)
 	for p := range c.lin.all() {
 		if !p.stranger && p.label == of {
 			more++
@@ -67,18 +67,27 @@ func (c *BPF) recount(of Label) error {
 	return c.events.Limit(uint64(of), most, more)
 }
 
-// ahead gives how many more processes a job has than the table says, by what waits to be read.
-func (c *BPF) ahead(of Label) (more int64, err error) {
-	err = c.events.Peek(func(ev *label.Event) {
-		switch {
-		case ev.Job != uint64(of):
-		case ev.Kind == label.Clone && ev.TID == ev.PID && c.of(ev) == nil:
-			more++
-		case ev.Kind == label.Exit && ev.Real != 0:
-			more--
-		}
-	})
-	return more, err
+// ahead counts how many more processes a job has than the table says, by what waits to be read. Whom the table has not, and who was not
+// born in the queue either, was taken out or is gone by a list that is newer.
+type ahead struct {
+	of    Label
+	there map[known]bool // of whom something waits; false: whose exit does
+	more  int64
+}
+
+func (a *ahead) see(c *BPF, ev *label.Event) {
+	k := known{ev.PID, ev.Start}
+	there, told := a.there[k]
+	there = there || !told && c.of(ev) != nil
+	switch {
+	case Label(ev.Job) != a.of:
+	case ev.Kind == label.Clone && ev.TID == ev.PID && !told && !there:
+		a.there[k] = true
+		a.more++
+	case ev.Kind == label.Exit && ev.Real != 0 && there:
+		a.there[k] = false
+		a.more--
+	}
 }
 
 // recountAll does it for all jobs with a limit, if there is a doubt about them.

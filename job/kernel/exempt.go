@@ -164,12 +164,7 @@ func Trustworthy(st os.FileInfo) bool {
 
 // allRoot reports whether each of a process's uids is 0: real, effective, saved, file system.
 func (fs FS) allRoot(pid int32) bool {
-	b, err := fs.read(pid, "status")
-	if err != nil {
-		return false
-	}
-	f := line(b, "Uid:")
-	return len(f) == 4 && string(bytes.Join(f, nil)) == "0000"
+	return fs.uidIs(0, pid) == [4]bool{true, true, true, true}
 }
 
 // ForkedSince gives the living processes below one that were forked since a moment, CLOCK_MONOTONIC ns; 0: all below it. What

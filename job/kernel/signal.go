@@ -78,23 +78,28 @@ func (h Handle) Signal(sig unix.Signal) error {
 
 // Owns reports whether a process is all of one user's: its real, effective and saved uid are the same.
 func (fs FS) Owns(uid uint32, pid int32) bool {
+	has := fs.uidIs(uid, pid)
+	return has[0] && has[1] && has[2]
+}
+
+// uidIs reports which of a process's uids are one: real, effective, saved, that of the file system. Of a process that is gone none is.
+func (fs FS) uidIs(uid uint32, pid int32) (is [4]bool) {
 	b, err := fs.read(pid, "status")
 	if err != nil {
-		return false
+		return is
 	}
-	f := line(b, "Uid:") // real, effective, saved, file system
 	want := strconv.FormatUint(uint64(uid), 10)
-	return len(f) >= 3 && string(f[0]) == want && string(f[1]) == want && string(f[2]) == want
+	for i, has := range line(b, "Uid:") {
+		if i < len(is) {
+			is[i] = string(has) == want
+		}
+	}
+	return is
 }
 
 // MaySignal reports whether kill(2) would let a process of uid signal pid: its real or saved uid has to be the same.
 // Without CAP_KILL, and but for SIGCONT within a session, that is the whole rule.
 func (fs FS) MaySignal(uid uint32, pid int32) bool {
-	b, err := fs.read(pid, "status")
-	if err != nil {
-		return false
-	}
-	f := line(b, "Uid:") // real, effective, saved, file system
-	want := strconv.FormatUint(uint64(uid), 10)
-	return len(f) >= 3 && (string(f[0]) == want || string(f[2]) == want)
+	has := fs.uidIs(uid, pid)
+	return has[0] || has[2]
 }

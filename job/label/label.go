@@ -1,6 +1,6 @@
 // Package label keeps a label on every task of a job, in the kernel itself: in the tasks' storage for BPF programs, which one
 // such program copies at each fork, from whoever really called clone, before the child does anything. On request the kernel also tells what
-// happens to tasks that have a label of a job (Events), adds up what they use, and bounds how many there may be. All of that outlives the
+// happens to tasks that have a label of a job, or that somebody wants to hear of (Events, Hear), adds up what jobs use, and bounds how many processes they have. All of that outlives the
 // program that asked for it. The package never says whose a process ought to be, and never changes a label but by Set.
 package label
 
