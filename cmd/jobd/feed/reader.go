@@ -81,8 +81,8 @@ const (
 // read, the longer. All look at the same time: then one waking is for all of them.
 const (
 	lookGap = 50 * time.Millisecond
-	lookAdd = 2 * time.Millisecond   // for each reader …
-	lookFar = 500 * time.Millisecond // … up to this
+	lookAdd = 5 * time.Millisecond // for each reader …
+	lookFar = time.Second          // … up to this
 )
 
 // Next makes the next lines, at the end of b, and waits until there are some. With io.EOF there are no more: what it was about is over.
