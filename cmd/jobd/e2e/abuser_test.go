@@ -112,7 +112,7 @@ func hold(path string, n int, say string, rounds *atomic.Int64, stop <-chan stru
 					continue
 				}
 				rounds.Add(1)
-				_ = c.SetDeadline(time.Now().Add(patience))
+				_ = c.SetDeadline(time.Now().Add(patience / 4)) // what is answered without end is over before reap loses its own
 				if say != "" { // nothing, where messages are kept apart, is one too
 					_, _ = io.WriteString(c, say)
 				}
@@ -184,7 +184,7 @@ func churn(path string, n int, say string, rounds *atomic.Int64, stop <-chan str
 					continue
 				}
 				rounds.Add(1)
-				_ = c.SetDeadline(time.Now().Add(patience))
+				_ = c.SetDeadline(time.Now().Add(patience / 4)) // what is answered without end is over before reap loses its own
 				if say != "" {
 					_, _ = io.WriteString(c, say)
 					_, _ = io.Copy(io.Discard, c)
