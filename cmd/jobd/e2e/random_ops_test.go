@@ -316,6 +316,9 @@ func (r *random) burst(w []string) (bool, error) {
 		b := r.m.birth(fmt.Sprintf("%s.burst%d.%d", w[1], len(r.done), i), int32(pid), p, named)
 		r.m.death(b, code, quick)
 		delete(r.m.procs, b.name)
+		if err := gone("the end of "+b.name, func() bool { return !alive(b.pid) }); err != nil { // before somebody kills it
+			return true, err
+		}
 	}
 	return true, nil
 }
