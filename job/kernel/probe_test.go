@@ -18,7 +18,7 @@ func TestIntegrationProbes(t *testing.T) {
 	begin()
 	gone := false
 	until(t, c, func(e *watch.Event) error {
-		gone = gone || e.Kind == watch.Free && e.ID == id
+		gone = gone || e.Kind == watch.Free && e.Proc == id
 		return nil
 	}, func() bool { return gone })
 }
