@@ -31,6 +31,9 @@ func run(args []string, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "engine" {
 		return engineMain(args[1:], os.Stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "doctor" {
+		return doctorMain(args[1:], os.Stdin, os.Stdout, stderr)
+	}
 	cfg, err := parseConfig(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

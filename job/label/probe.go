@@ -25,28 +25,22 @@ type Can struct {
 // Probe tries what the kernel can do. Programs are loaded, and let go of: nothing is attached, and nothing is kept. It takes the rights
 // that Open takes. Whether a program that passed can be attached too is known only to who has done it (Events.Refusal, Events.Late).
 func Probe() Can {
-	none := btfKnown()
+	types, none := btf.LoadKernelSpec()
 	if none != nil {
+		none = fmt.Errorf("the kernel tells nothing of its types: %w", none)
 		return Can{BTF: none, Storage: none, Ring: none, Tracing: none, LSM: none, Hook: none, IDs: none}
 	}
 	c := Can{Storage: plainly(features.HaveMapType(ebpf.TaskStorage)), Ring: plainly(features.HaveMapType(ebpf.RingBuf))}
 	if c.Tracing = errors.Join(c.Storage, c.Ring); c.Tracing == nil {
-		c.tryPrograms()
+		c.tryPrograms(types)
 	} else {
 		c.LSM, c.Hook, c.IDs = c.Tracing, c.Tracing, c.Tracing
 	}
 	return c
 }
 
-func btfKnown() error {
-	if _, err := btf.LoadKernelSpec(); err != nil {
-		return fmt.Errorf("the kernel tells nothing of its types: %w", err)
-	}
-	return nil
-}
-
 // tryPrograms loads the programs as open does, but for the places where they would be kept.
-func (c *Can) tryPrograms() {
+func (c *Can) tryPrograms(types *btf.Spec) {
 	l := &Labels{}
 	defer l.Close()
 	spec, err := l.spec(Room)
@@ -58,8 +52,9 @@ func (c *Can) tryPrograms() {
 		m.Pinning = ebpf.PinNone
 	}
 	spec.Maps[objectMapEvents].MaxEntries = execsSize // as small as there are: nobody is told anything
-	try := func(program string) error { return tryProgram(spec, program) }
-	c.Tracing = errors.Join(plainly(spec.LoadAndAssign(&l.objects, nil)), try("exits"), try("frees"), try("executes"))
+	with := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: types}} // read once
+	try := func(program string) error { return tryProgram(spec, with, program) }
+	c.Tracing = errors.Join(plainly(spec.LoadAndAssign(&l.objects, &with)), try("exits"), try("frees"), try("executes"))
 	c.Hook, c.IDs = try("refuses_hooked"), try("changes")
 	if c.LSM = bpfIsModule(); c.LSM == nil {
 		c.LSM = try("refuses")
@@ -67,14 +62,14 @@ func (c *Can) tryPrograms() {
 }
 
 // tryProgram loads one program, with maps of its own.
-func tryProgram(spec *ebpf.CollectionSpec, program string) error {
+func tryProgram(spec *ebpf.CollectionSpec, with ebpf.CollectionOptions, program string) error {
 	one := spec.Copy()
 	for name := range one.Programs {
 		if name != program {
 			delete(one.Programs, name)
 		}
 	}
-	c, err := ebpf.NewCollection(one)
+	c, err := ebpf.NewCollectionWithOptions(one, with)
 	if err != nil {
 		return plainly(err)
 	}
@@ -89,3 +84,6 @@ func plainly(err error) error {
 	}
 	return plain(err)
 }
+
+// Mounted reports whether bpffs is where the host has its own. Where it is not Open mounts it.
+func Mounted() (bool, error) { return isBPF(host) }

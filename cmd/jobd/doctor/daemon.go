@@ -1,0 +1,111 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job/control"
+)
+
+// daemonFacts are how the running jobd is.
+type daemonFacts struct {
+	version string // of this program
+	status  *control.StatusAnswer
+	why     error     // no answer
+	changed time.Time // when the configuration was written; zero: there is none
+	config  string
+}
+
+func (x *examination) daemon(context.Context) []Finding {
+	d := daemonFacts{version: x.Version, status: x.status, why: x.why, config: x.Config}
+	if st, err := os.Stat(x.Config); err == nil {
+		d.changed = st.ModTime()
+	}
+	return append(judgeDaemon(d), judgeConfig(x.Config, x.ConfigError))
+}
+
+func judgeConfig(path string, err error) Finding {
+	switch {
+	case err != nil:
+		return fail("jobd.config", "mend it; jobd --check says when it is good", "%v", err)
+	case path == "":
+		return ok("jobd.config", "none was named: --config")
+	}
+	return ok("jobd.config", "%s is good", path)
+}
+
+func judgeDaemon(d daemonFacts) []Finding {
+	if d.status == nil {
+		return []Finding{fail("jobd", toReach(d.why), "%v", d.why)}
+	}
+	st := d.status
+	return []Finding{
+		ok("jobd", "answers, pid %d, since %s", st.PID, st.Started.Format(time.RFC3339)),
+		judgeVersion(d), judgeDrained(st.Drained), judgeLoss(st), judgeBalance(st), judgeStore(st.Store),
+	}
+}
+
+// toReach is what to do about a jobd that does not answer.
+func toReach(why error) string {
+	switch {
+	case errors.Is(why, unix.ENOENT), errors.Is(why, unix.ECONNREFUSED):
+		return "start it: systemctl start jobd; or name its --run-dir"
+	case errors.Is(why, context.DeadlineExceeded):
+		return "it hangs, or the host is too busy: look into its log, then restart it"
+	}
+	return "look into its log"
+}
+
+func judgeVersion(d daemonFacts) Finding {
+	switch {
+	case d.status.Version != d.version:
+		return warn("jobd.version", "restart jobd", "%s runs, this is %s", d.status.Version, d.version)
+	case d.changed.After(d.status.Started):
+		return warn("jobd.version", "restart jobd", "%s was changed after jobd was started", d.config)
+	}
+	return ok("jobd.version", "%s", d.version)
+}
+
+func judgeDrained(drained bool) Finding {
+	if drained {
+		return warn("jobd.logins", "jobctl resume", "logins get no job: drained")
+	}
+	return ok("jobd.logins", "become jobs")
+}
+
+func judgeLoss(st *control.StatusAnswer) Finding {
+	switch {
+	case st.DegradedSince != nil:
+		return fail("jobd.events", "look into jobd's log; jobctl selfcheck says what differs", "something is missing since %s: %s",
+			st.DegradedSince.Format(time.RFC3339), st.DegradedWhy)
+	case st.EventsLost > 0:
+		return warn("jobd.events", "look for a host that forks without end, or a jobd that was stopped; what was lost has been made good",
+			"%d events were lost since the start", st.EventsLost)
+	}
+	return ok("jobd.events", "none was lost")
+}
+
+func judgeBalance(st *control.StatusAnswer) Finding {
+	if n := st.Balance.Error(); n != 0 {
+		return fail("jobd.balance", "this is a bug: keep jobd's log, then restart it", "off by %d", n)
+	}
+	return ok("jobd.balance", "even, %d members", st.Members)
+}
+
+func judgeStore(s control.StoreStatus) Finding {
+	switch {
+	case s.HaltedSince != nil:
+		return fail("jobd.books", "make room on the disk: history goes on by itself", "history is halted since %s", s.HaltedSince.Format(time.RFC3339))
+	case s.Dropped > 0:
+		return warn("jobd.books", "look whether the disk is too slow, or was full", "%d records were dropped since the start", s.Dropped)
+	case s.Errors > 0:
+		return warn("jobd.books", "look at the disk, and into jobd's log", "%d errors since the start, the last: %s", s.Errors, s.LastError)
+	case s.SetAside != "":
+		return warn("jobd.books", "jobctl db repair takes out what is good", "they were damaged, and set aside as %s", s.SetAside)
+	}
+	return ok("jobd.books", "%d bytes, %d records queued", s.Bytes, s.Queued)
+}

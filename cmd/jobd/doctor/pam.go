@@ -1,0 +1,118 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// pamFacts are what PAM is told, and which of the modules that it names as ours are there.
+type pamFacts struct {
+	files   pamFiles
+	err     error           // the services cannot be listed
+	hidden  []string        // files that cannot be read
+	there   map[string]bool // by the path that a line has
+	socket  string          // where jobd listens
+	missing []string        // directories that were looked into for modules
+}
+
+// jobModule is ours.
+const jobModule = "pam_job.so"
+
+// Where services are, the first one wins; what is included is looked for in the same places. pam.conf does not count where these are.
+func pamDirs() []string { return []string{"/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d"} }
+
+// moduleDirs are where distributions have modules.
+func moduleDirs() []string {
+	return []string{"/usr/lib/security", "/usr/lib64/security", "/usr/lib/*-linux-gnu*/security", "/lib/security", "/lib64/security",
+		"/lib/*-linux-gnu*/security"}
+}
+
+// modulesAt finds our module, each file once.
+func modulesAt(dirs []string) (out []string) {
+	for _, dir := range dirs {
+		found, _ := filepath.Glob(filepath.Join(dir, jobModule)) // the patterns are good ones
+		for _, path := range found {
+			if real, err := filepath.EvalSymlinks(path); err == nil && !slices.Contains(out, real) {
+				out = append(out, real)
+			}
+		}
+	}
+	return out
+}
+
+func (x *examination) pam(context.Context) []Finding {
+	dirs := pamDirs()
+	if x.PAMDir != "" {
+		dirs = []string{x.PAMDir}
+	}
+	p := lookPAM(dirs, moduleDirs())
+	p.socket = filepath.Join(x.RunDir, "login.sock")
+	return judgePAM(p)
+}
+
+func lookPAM(dirs, modules []string) pamFacts {
+	p := pamFacts{files: make(pamFiles), there: make(map[string]bool), missing: modules}
+	for i, dir := range dirs {
+		list, err := os.ReadDir(dir)
+		if err != nil && i == 0 {
+			p.err = err
+		}
+		for _, e := range list {
+			p.read(e.Name(), filepath.Join(dir, e.Name()))
+		}
+	}
+	p.readOutside()
+	installed := len(modulesAt(modules)) > 0
+	for file, text := range p.files {
+		for _, l := range parsePAM(file, text) {
+			if filepath.Base(l.module) != jobModule {
+				continue
+			}
+			p.there[l.module] = installed
+			if filepath.IsAbs(l.module) {
+				_, err := os.Stat(l.module)
+				p.there[l.module] = err == nil
+			}
+		}
+	}
+	return p
+}
+
+// largest is more than any service has.
+const largest = 1 << 20
+
+// read takes a file, unless there is one of that name already.
+func (p *pamFacts) read(name, path string) {
+	if _, there := p.files[name]; there || strings.HasPrefix(name, ".") {
+		return
+	}
+	st, err := os.Stat(path)
+	switch {
+	case err == nil && (!st.Mode().IsRegular() || st.Size() > largest), errors.Is(err, fs.ErrNotExist):
+		return
+	case err == nil:
+		var b []byte
+		if b, err = os.ReadFile(path); err == nil {
+			p.files[name] = string(b)
+			return
+		}
+	}
+	p.hidden = append(p.hidden, path)
+}
+
+// readOutside reads what is included by its whole path, and what that includes.
+func (p *pamFacts) readOutside() {
+	for before := -1; before != len(p.files); {
+		before = len(p.files)
+		for name := range p.files.included() {
+			if filepath.IsAbs(name) {
+				p.read(name, name)
+			}
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package doctor
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jobd-project/jobd/job/control"
+)
+
+// Options say what is to be looked at.
+type Options struct {
+	Version  string // of this program
+	RunDir   string
+	StateDir string // where no jobd runs that says so itself
+
+	Config      string // path of the configuration; empty: none
+	ConfigError error  // it cannot be used
+	Floor       int64  // keep.free_mib, bytes; 0: none
+	Engine      string // that jobd would be told to take
+	LabelDir    string // where labels would be kept; empty: nowhere
+	LabelsOff   bool   // label.use
+
+	PAMDir string   // in place of the host's own places; empty: those
+	Canary []string // a command that calls RunCanary; nil: none is to be sent
+
+	// Owned is nil where nobody but root can write to a path, or put something else in its place.
+	Owned func(path string) error
+	// Auditd reports whether an audit daemon has registered with the kernel.
+	Auditd func() (bool, error)
+}
+
+// Everything is to be over within 3 s, also on a host on which much hangs.
+const (
+	askTime   = 500 * time.Millisecond  // for jobd's status
+	birdTime  = 900 * time.Millisecond  // for the canary, and what is asked about it
+	checkTime = 1300 * time.Millisecond // for everything else, at the same time
+	lateTime  = 100 * time.Millisecond  // for those that heed their deadline to say so
+)
+
+// examination is one run.
+type examination struct {
+	Options
+	root   bool
+	client *control.Client
+	status *control.StatusAnswer // nil: no jobd answers …
+	why    error                 // … because
+}
+
+// check is what makes the findings of one subject. name is that of its first one, by which it is called where it takes too long.
+type check struct {
+	name string
+	run  func(context.Context) []Finding
+}
+
+// Run looks at everything.
+func Run(ctx context.Context, o Options) Answer {
+	start := time.Now()
+	x := &examination{Options: o, root: os.Geteuid() == 0, client: control.NewClient(filepath.Join(o.RunDir, "jobd.sock"))}
+	x.askStatus(ctx)
+	// First what is measured, so that the others do not stand in its way.
+	first := within(ctx, birdTime, []check{{"login", x.canary}})
+	rest := within(ctx, checkTime, []check{
+		{"jobd", x.daemon}, {"kernel.namespaces", x.kernel}, {"cgroup", x.cgroups}, {"audit.sessions", x.audit}, {"pam.services", x.pam},
+		{"files.run", x.files}, {"selinux", x.selinux}, {"clock.books", x.clock}, {"disk.free", x.disk}, {"disk.write", x.diskWrite},
+	})
+	a := Answer{Version: o.Version, Findings: append(rest, first...)}
+	a.TookNS = time.Since(start).Nanoseconds()
+	a.count()
+	return a
+}
+
+func (x *examination) askStatus(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	st, err := x.client.Status(ctx)
+	if err != nil {
+		x.why = err
+		return
+	}
+	x.status = &st
+}
+
+// stateDir is the running jobd's own, else what was said.
+func (x *examination) stateDir() string {
+	if x.status != nil && x.status.Store.Path != "" {
+		return filepath.Dir(x.status.Store.Path)
+	}
+	return x.StateDir
+}
+
+// within runs checks at the same time, and gives what they found in their order. Who is not done in time is left alone: it may hang
+// where nothing interrupts it.
+func within(ctx context.Context, most time.Duration, checks []check) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	late := time.After(most + lateTime)
+	var mu sync.Mutex
+	found := make([][]Finding, len(checks))
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	for i, c := range checks {
+		all.Go(func() {
+			list := c.run(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			found[i] = list
+		})
+	}
+	go func() { all.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-late:
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	var out []Finding
+	for i, c := range checks {
+		if found[i] == nil {
+			found[i] = []Finding{skip(c.name, "it took longer than %v to look", most)}
+		}
+		out = append(out, found[i]...)
+	}
+	return out
+}
