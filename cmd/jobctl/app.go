@@ -103,7 +103,7 @@ jobd's run directory, as --run-dir does.`,
 func (a *app) verbs() []*cobra.Command {
 	verbs := []*cobra.Command{
 		a.listCommand(), a.showCommand(), a.psCommand(), a.treeCommand(), a.idCommand(),
-		a.watchCommand(), a.historyCommand(), a.procsCommand(), a.reportCommand(), a.dbCommand(), a.engineCommand(), a.statusCommand(), a.selfcheckCommand(),
+		a.watchCommand(), a.historyCommand(), a.procsCommand(), a.reportCommand(), a.dbCommand(), a.engineCommand(), a.doctorCommand(), a.statusCommand(), a.selfcheckCommand(),
 		a.runCommand(), a.killCommand(), a.waitCommand(), a.tagCommand(),
 		a.createCommand(), a.releaseCommand(), a.attachCommand(), a.detachCommand(), a.moveCommand(), a.adoptCommand(), a.limitCommand(),
 		a.drainCommand(), a.resumeCommand(),

@@ -36,14 +36,18 @@ func (a *app) handing(cmd *cobra.Command, do, verbs string) *cobra.Command {
 	return cmd
 }
 
-// handOver becomes jobd db or jobd engine. It returns where there is none.
+// handOver becomes jobd db or jobd engine, with a verb of theirs. It returns where there is none.
 func (a *app) handOver(do, what string, args []string) error {
+	return a.become(do, append(append([]string{what, args[0]}, a.handedOver(args[0])...), args[1:]...))
+}
+
+// become becomes jobd, with these arguments. It returns where there is none.
+func (a *app) become(do string, args []string) error {
 	path, err := findJobd()
 	if err != nil {
 		return cannot(do, err)
 	}
-	argv := append([]string{"jobd", what, args[0]}, a.handedOver(args[0])...)
-	err = unix.Exec(path, append(argv, args[1:]...), os.Environ())
+	err = unix.Exec(path, append([]string{"jobd"}, args...), os.Environ())
 	return cannot(do, fmt.Errorf("%s does not run: %w", path, err))
 }
 

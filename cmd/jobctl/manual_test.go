@@ -125,7 +125,7 @@ func TestHelp(t *testing.T) {
 
 // TestVerbs are those of the contract, and no more: what is not there yet is no verb, not even one that says so.
 func TestVerbs(t *testing.T) {
-	want := "adopt attach completion create db detach drain engine help history id kill limit list move procs ps release report resume run selfcheck " +
+	want := "adopt attach completion create db detach doctor drain engine help history id kill limit list move procs ps release report resume run selfcheck " +
 		"show status tag tree wait watch"
 	var names []string
 	for _, cmd := range allCommands()[1:] {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"regexp"
 	"slices"
@@ -29,6 +30,23 @@ func TestManualHasEveryFlag(t *testing.T) {
 	flags := names(usage.Bytes(), `(?m)^  -([a-z-]+)`)
 	manual := names(page, `(?m)^\.BI? \\-\\-([a-z\\-]+)`)
 	if len(flags) == 0 || !slices.Equal(flags, manual) {
+		t.Errorf("flags %v, in the manual %v", flags, manual)
+	}
+}
+
+// TestDoctorsManual does the same for jobd-doctor(8).
+func TestDoctorsManual(t *testing.T) {
+	page, err := os.ReadFile("../../docs/man/jobd-doctor.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flags, manual []string
+	(&doctorFlags{}).flags().VisitAll(func(f *flag.Flag) { flags = append(flags, f.Name) })
+	for _, m := range regexp.MustCompile(`(?m)^\.BI? \\-\\-([a-z\\-]+)`).FindAllSubmatch(page, -1) {
+		manual = append(manual, string(bytes.ReplaceAll(m[1], []byte(`\-`), []byte("-"))))
+	}
+	slices.Sort(manual)
+	if !slices.Equal(flags, manual) {
 		t.Errorf("flags %v, in the manual %v", flags, manual)
 	}
 }

@@ -51,7 +51,7 @@ func (c *Can) tryPrograms(types *btf.Spec) {
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone
 	}
-	spec.Maps[objectMapEvents].MaxEntries = execsSize // as small as there are: nobody is told anything
+	spec.Maps[objectMapEvents].MaxEntries = execsSize                                 // as small as there are: nobody is told anything
 	with := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: types}} // read once
 	try := func(program string) error { return tryProgram(spec, with, program) }
 	c.Tracing = errors.Join(plainly(spec.LoadAndAssign(&l.objects, &with)), try("exits"), try("frees"), try("executes"))
