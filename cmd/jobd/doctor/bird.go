@@ -20,7 +20,7 @@ import (
 
 // perch is what the canary says of its login.
 type perch struct {
-	JID   job.JID         `json:"jid"`
+	JID   *job.JID        `json:"jid"`   // nil: it got none
 	Takes []time.Duration `json:"takes"` // the login, then the same again, which jobd only has to look up
 	Code  control.Code    `json:"code"`  // of an error of jobd's
 	Error string          `json:"error"`
@@ -66,7 +66,7 @@ func ask(socket string) (p perch) {
 			p.Error = err.Error()
 			return p
 		}
-		p.JID = ans.JID
+		p.JID = &ans.JID
 	}
 	return p
 }

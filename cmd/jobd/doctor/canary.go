@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 )
 
@@ -67,7 +67,10 @@ func (x *examination) fly(ctx context.Context) (f flight) {
 	defer w.Close()
 	start := time.Now()
 	var pid int32
-	if f.failed = errors.Join(b.say(), b.hear(&pid)); f.failed != nil {
+	if f.failed = b.say(); f.failed == nil {
+		f.failed = b.hear(&pid)
+	}
+	if f.failed != nil {
 		return f
 	}
 	f.watched = true
@@ -152,32 +155,32 @@ func judgeLogin(f flight) Finding {
 func judgeCanary(f flight) Finding {
 	switch {
 	case f.err != nil:
-		return fail("canary", "", "%v", f.err)
-	case f.perch.Error != "":
+		return skip("canary", "%v", f.err)
+	case f.perch.Error != "", f.perch.JID == nil:
 		return skip("canary", "it got no job")
 	case !f.watched:
 		return skip("canary", "%v", f.failed)
 	}
 	var missing []string
-	for what, at := range map[string]time.Duration{"fork": f.forked, "exit": f.exited} {
-		if at == 0 {
-			missing = append(missing, what)
-		}
+	if f.forked == 0 {
+		missing = append(missing, "fork")
 	}
-	name := fmt.Sprintf("job %d", f.perch.JID.Seq())
+	if f.exited == 0 {
+		missing = append(missing, "exit")
+	}
+	seq := strconv.FormatUint(uint64(f.perch.JID.Seq()), 10)
+	name := "job " + seq
 	const do = "look into jobd's log; jobctl selfcheck says what differs"
 	switch {
 	case len(missing) > 0:
 		return fail("canary", do, "%s: its %s was not seen", name, strings.Join(missing, " and "))
 	case f.jobEnded == 0:
-		return warn("canary", "look again: the host may be too busy; jobctl show "+seq(f.perch.JID), "%s has not ended (%v)", name, f.failed)
+		return warn("canary", "look again: the host may be too busy; jobctl show "+seq, "%s has not ended (%v)", name, f.failed)
 	case f.records < birds:
-		return warn("canary", "look again: the host may be too busy; jobctl procs --job "+seq(f.perch.JID), "%s: %d of %d records are in the books (%v)",
+		return warn("canary", "look again: the host may be too busy; jobctl procs --job "+seq, "%s: %d of %d records are in the books (%v)",
 			name, f.records, birds, f.failed)
 	case f.reason != "exit":
 		return fail("canary", do, "%s ended as %s", name, f.reason)
 	}
 	return ok("canary", "%s: fork seen after %s, exit %s, job's end %s, records %s", name, short(f.forked), short(f.exited), short(f.jobEnded), short(f.recorded))
 }
-
-func seq(jid job.JID) string { return fmt.Sprint(jid.Seq()) }
