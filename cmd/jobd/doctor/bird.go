@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 
 	"github.com/jobd-project/jobd/job"
@@ -76,6 +77,7 @@ type bird struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	says *json.Decoder
+	once sync.Once
 }
 
 // release sends it out. The context kills it.
@@ -107,8 +109,10 @@ func (b *bird) hear(v any) error {
 	return nil
 }
 
-// end waits for its end, whatever became of it.
+// end waits for its end, whatever became of it. It may be called again.
 func (b *bird) end() {
-	b.in.Close()
-	_ = b.cmd.Wait() // that it was killed, or failed, has been seen by then
+	b.once.Do(func() {
+		b.in.Close()
+		_ = b.cmd.Wait() // that it was killed, or failed, has been seen by then
+	})
 }

@@ -74,6 +74,7 @@ func (x *examination) fly(ctx context.Context) (f flight) {
 		return f
 	}
 	f.watched = true
+	b.end() // of one that nobody waits for the records come late
 	if f.failed = f.follow(w, pid, start); f.failed == nil {
 		f.failed = f.lookUp(ctx, x.client, ref, []int32{int32(b.cmd.Process.Pid), pid}, start)
 	}

@@ -61,6 +61,8 @@ func judgeFile(f fileFacts) Finding {
 	switch {
 	case errors.Is(f.err, fs.ErrNotExist) && f.made:
 		return ok(f.name, "there is no %s yet", f.path)
+	case errors.Is(f.err, fs.ErrNotExist):
+		return fail(f.name, "name one that is there", "there is no %s", f.path)
 	case errors.Is(f.err, fs.ErrPermission):
 		return needsRoot(f.name)
 	case f.err != nil:
