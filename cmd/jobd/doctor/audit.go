@@ -28,7 +28,8 @@ func judgeAudit(a auditFacts) []Finding {
 	var sessions, daemon Finding
 	switch {
 	case !a.sessions:
-		sessions = warn("audit.sessions", "boot a kernel with CONFIG_AUDIT; without it cgroups, or labels in the kernel, tell whose a process is",
+		sessions = warn("audit.sessions",
+			"boot a kernel with CONFIG_AUDIT; without it cgroups, or labels in the kernel, tell whose a process is",
 			"processes have no audit session")
 	case a.own == nil:
 		sessions = ok("audit.sessions", "the kernel has them, and this login has none")

@@ -183,5 +183,6 @@ func judgeCanary(f flight) Finding {
 	case f.reason != "exit":
 		return fail("canary", do, "%s ended as %s", name, f.reason)
 	}
-	return ok("canary", "%s: fork seen after %s, exit %s, job's end %s, records %s", name, short(f.forked), short(f.exited), short(f.jobEnded), short(f.recorded))
+	return ok("canary", "%s: fork seen after %s, exit %s, job's end %s, records %s", name, short(f.forked), short(f.exited),
+		short(f.jobEnded), short(f.recorded))
 }

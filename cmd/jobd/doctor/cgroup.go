@@ -48,7 +48,8 @@ func judgeCgroups(c cgroupFacts) []Finding {
 	case c.err != nil:
 		return []Finding{skip("cgroup", "%v", c.err)}
 	case c.mount == "":
-		return []Finding{warn("cgroup", "mount it: mount -t cgroup2 none /sys/fs/cgroup; without it audit sessions, or labels in the kernel, tell whose a process is",
+		return []Finding{warn("cgroup",
+			"mount it: mount -t cgroup2 none /sys/fs/cgroup; without it audit sessions, or labels in the kernel, tell whose a process is",
 			"no cgroup v2 is mounted")}
 	}
 	return []Finding{judgeOwn(c), judgeControllers(c)}
@@ -63,7 +64,8 @@ func judgeOwn(c cgroupFacts) Finding {
 	case c.status != nil && c.status.Cgroup == "own":
 		return ok("cgroup", "%s, jobd makes its own", where)
 	case c.status != nil && c.status.CgroupWhy != "":
-		return warn("cgroup", "logins that nobody else has placed have none then; see --cgroup in jobd(8)", "%s, jobd: %s: %s", where, c.status.Cgroup,
+		return warn("cgroup", "logins that nobody else has placed have none then; see --cgroup in jobd(8)", "%s, jobd: %s: %s", where,
+			c.status.Cgroup,
 			c.status.CgroupWhy)
 	case c.status != nil:
 		return ok("cgroup", "%s, jobd: %s", where, c.status.Cgroup)
@@ -91,7 +93,9 @@ func judgeControllers(c cgroupFacts) Finding {
 		return ok("cgroup.controllers", "%s: jobd does not need them", seen)
 	}
 	if !slices.Contains(c.controllers, "memory") {
-		return warn("cgroup.controllers", "boot with systemd.unified_cgroup_hierarchy=1, or do without jobs' peak_memory_bytes", "%s: v1 has them", seen)
+		return warn("cgroup.controllers", "boot with systemd.unified_cgroup_hierarchy=1, or do without jobs' peak_memory_bytes",
+			"%s: v1 has them", seen)
 	}
-	return warn("cgroup.controllers", "echo +memory > "+c.mount+"/cgroup.subtree_control, or do without jobs' peak_memory_bytes", "%s", seen)
+	return warn("cgroup.controllers", "echo +memory > "+c.mount+"/cgroup.subtree_control, or do without jobs' peak_memory_bytes", "%s",
+		seen)
 }

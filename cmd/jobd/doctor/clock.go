@@ -50,7 +50,8 @@ func judgeClock(c clockFacts) []Finding {
 	case c.noSync != nil:
 		synced = skip("clock.synced", "%v", c.noSync)
 	case !c.synced:
-		synced = warn("clock.synced", "run chrony, or another that keeps the time; a clock that jumps is marked in the books", "nobody keeps the clock true")
+		synced = warn("clock.synced", "run chrony, or another that keeps the time; a clock that jumps is marked in the books",
+			"nobody keeps the clock true")
 	default:
 		synced = ok("clock.synced", "the clock is kept true")
 	}

@@ -99,7 +99,8 @@ func judgeBalance(st *control.StatusAnswer) Finding {
 func judgeStore(s control.StoreStatus) Finding {
 	switch {
 	case s.HaltedSince != nil:
-		return fail("jobd.books", "make room on the disk: history goes on by itself", "history is halted since %s", s.HaltedSince.Format(time.RFC3339))
+		return fail("jobd.books", "make room on the disk: history goes on by itself", "history is halted since %s",
+			s.HaltedSince.Format(time.RFC3339))
 	case s.Dropped > 0:
 		return warn("jobd.books", "look whether the disk is too slow, or was full", "%d records were dropped since the start", s.Dropped)
 	case s.Errors > 0:

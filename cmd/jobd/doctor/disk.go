@@ -47,7 +47,8 @@ func judgeFree(d diskFacts) Finding {
 	case d.floor > 0 && d.free < d.floor:
 		return fail("disk.free", "make room: below keep.free_mib history halts", "%d MiB, and keep.free_mib is %d", d.free/mib, d.floor/mib)
 	case d.free < 2*d.floor:
-		return warn("disk.free", "make room before it is less: below keep.free_mib history halts", "%d MiB, and keep.free_mib is %d", d.free/mib, d.floor/mib)
+		return warn("disk.free", "make room before it is less: below keep.free_mib history halts", "%d MiB, and keep.free_mib is %d",
+			d.free/mib, d.floor/mib)
 	case d.free < mib:
 		return fail("disk.free", "make room: history has halted, or is about to", "%d bytes", d.free)
 	}
@@ -59,7 +60,8 @@ func judgeKind(d diskFacts) Finding {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		return warn("disk.kind", "have --state-dir on a disk", "%s is in memory: the books are gone with the next boot", d.dir)
 	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC:
-		return warn("disk.kind", "have --state-dir on a local disk: the books are a file that is mapped and locked", "%s is of another host or program", d.dir)
+		return warn("disk.kind", "have --state-dir on a local disk: the books are a file that is mapped and locked",
+			"%s is of another host or program", d.dir)
 	}
 	return ok("disk.kind", "a local file system (0x%x)", d.kind)
 }

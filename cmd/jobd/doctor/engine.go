@@ -9,7 +9,7 @@ import (
 func judgeEngine(k kernelFacts, probed bool) Finding {
 	noBPF := cmp.Or(k.can.BTF, k.can.Storage, k.can.Ring, k.can.Tracing)
 	switch {
-	case k.status != nil && k.status.Engine == "connector" && k.status.EngineWhy != "asked for" && probed && noBPF == nil && k.labelDir != "" && !k.labelsOff:
+	case k.status != nil && probed && noBPF == nil && k.fellBack():
 		return warn("engine", "the kernel could do bpf by now: restart jobd; its log says more", "connector: %s", k.status.EngineWhy)
 	case k.status != nil:
 		return ok("engine", "%s: %s", k.status.Engine, k.status.EngineWhy)
@@ -17,6 +17,11 @@ func judgeEngine(k kernelFacts, probed bool) Finding {
 		return needsRoot("engine")
 	}
 	return judgeChoice(k, noBPF)
+}
+
+// fellBack reports whether the running jobd took the connector because bpf did not work.
+func (k kernelFacts) fellBack() bool {
+	return k.status.Engine == "connector" && k.status.EngineWhy != "asked for" && k.labelDir != "" && !k.labelsOff
 }
 
 // judgeChoice is about a jobd that does not run.

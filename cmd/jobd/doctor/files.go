@@ -68,7 +68,8 @@ func judgeFile(f fileFacts) Finding {
 	case f.err != nil:
 		return fail(f.name, "chown root and chmod go-w, as it says", "%v", f.err)
 	case f.wants != 0 && perm&^f.wants != 0:
-		return fail(f.name, "restart jobd, which makes it anew, or chmod it", "%s has mode %o, and more than %o is too much", f.path, perm, f.wants)
+		return fail(f.name, "restart jobd, which makes it anew, or chmod it", "%s has mode %o, and more than %o is too much", f.path,
+			perm, f.wants)
 	case perm&f.least != f.least:
 		return fail(f.name, "restart jobd, or chmod it", "%s has mode %o, and users need %o", f.path, perm, f.least)
 	}

@@ -39,33 +39,43 @@ func finds(t *testing.T, about string, got []Finding, want ...string) {
 // TestJudgeKernel: what is missing is a warning as long as one engine works.
 func TestJudgeKernel(t *testing.T) {
 	whole := kernelFacts{delays: true, mounted: true, labelDir: "/x", asked: "auto"}
-	names := []string{"kernel.namespaces", "kernel.connector", "kernel.taskstats", "kernel.delays", "kernel.btf", "kernel.storage", "kernel.ring",
+	names := []string{"kernel.namespaces", "kernel.connector", "kernel.taskstats", "kernel.delays", "kernel.btf", "kernel.storage",
+		"kernel.ring",
 		"kernel.programs", "kernel.refusal", "kernel.ids", "kernel.lockdown", "kernel.bpffs", "engine"}
-	bpf, kills := &control.StatusAnswer{Engine: "bpf", EngineWhy: "asked for", Refusal: "lsm"}, &control.StatusAnswer{Engine: "bpf", Refusal: "kill"}
+	bpf, kills := &control.StatusAnswer{Engine: "bpf", EngineWhy: "asked for", Refusal: "lsm"}, &control.StatusAnswer{Engine: "bpf",
+		Refusal: "kill"}
 	late := &control.StatusAnswer{Engine: "connector", EngineWhy: "the bpf engine does not work here: x"}
 	for about, c := range map[string]struct {
 		change func(*kernelFacts)
 		want   map[string]string // what is not ok, or what the engine is
 	}{
-		"whole":          {func(*kernelFacts) {}, map[string]string{"engine": "ok would be bpf"}},
-		"a container":    {func(k *kernelFacts) { k.namespaces = errAny }, map[string]string{"kernel.namespaces": "fail"}},
-		"no delays":      {func(k *kernelFacts) { k.delays = false }, map[string]string{"kernel.delays": "ok not counted"}},
-		"no connector":   {func(k *kernelFacts) { k.connector = errAny }, map[string]string{"kernel.connector": "warn", "engine": "ok would be bpf"}},
-		"no BTF":         {func(k *kernelFacts) { k.can.BTF = errAny }, map[string]string{"kernel.btf": "warn", "engine": "ok would be connector"}},
-		"no engine":      {func(k *kernelFacts) { k.can.Ring, k.taskstats = errAny, errAny }, map[string]string{"kernel.ring": "warn", "kernel.taskstats": "warn", "engine": "fail"}},
-		"bpf or nothing": {func(k *kernelFacts) { k.can.Tracing, k.asked = errAny, "bpf" }, map[string]string{"kernel.programs": "warn", "engine": "fail bpf is asked for"}},
-		"no labels":      {func(k *kernelFacts) { k.labelsOff = true }, map[string]string{"engine": "ok would be connector: labels are not wanted"}},
-		"nowhere":        {func(k *kernelFacts) { k.labelDir = "" }, map[string]string{"engine": "ok would be connector: label.dir"}},
-		"asked":          {func(k *kernelFacts) { k.asked = "connector" }, map[string]string{"engine": "ok would be connector: asked for"}},
-		"by the hook":    {func(k *kernelFacts) { k.can.LSM = errAny }, map[string]string{"kernel.refusal": "ok forks beyond a limit fail (fmod_ret)"}},
-		"by no hook":     {func(k *kernelFacts) { k.can.LSM, k.can.Hook = errAny, errAny }, map[string]string{"kernel.refusal": "warn"}},
-		"late":           {func(k *kernelFacts) { k.can.IDs = errAny }, map[string]string{"kernel.ids": "ok changes of ids are told of late"}},
+		"whole":       {func(*kernelFacts) {}, map[string]string{"engine": "ok would be bpf"}},
+		"a container": {func(k *kernelFacts) { k.namespaces = errAny }, map[string]string{"kernel.namespaces": "fail"}},
+		"no delays":   {func(k *kernelFacts) { k.delays = false }, map[string]string{"kernel.delays": "ok not counted"}},
+		"no connector": {func(k *kernelFacts) { k.connector = errAny }, map[string]string{"kernel.connector": "warn",
+			"engine": "ok would be bpf"}},
+		"no BTF": {func(k *kernelFacts) { k.can.BTF = errAny }, map[string]string{"kernel.btf": "warn",
+			"engine": "ok would be connector"}},
+		"no engine": {func(k *kernelFacts) { k.can.Ring, k.taskstats = errAny, errAny }, map[string]string{"kernel.ring": "warn",
+			"kernel.taskstats": "warn", "engine": "fail"}},
+		"bpf or nothing": {func(k *kernelFacts) { k.can.Tracing, k.asked = errAny, "bpf" }, map[string]string{"kernel.programs": "warn",
+			"engine": "fail bpf is asked for"}},
+		"no labels": {func(k *kernelFacts) { k.labelsOff = true },
+			map[string]string{"engine": "ok would be connector: labels are not wanted"}},
+		"nowhere": {func(k *kernelFacts) { k.labelDir = "" }, map[string]string{"engine": "ok would be connector: label.dir"}},
+		"asked":   {func(k *kernelFacts) { k.asked = "connector" }, map[string]string{"engine": "ok would be connector: asked for"}},
+		"by the hook": {func(k *kernelFacts) { k.can.LSM = errAny },
+			map[string]string{"kernel.refusal": "ok forks beyond a limit fail (fmod_ret)"}},
+		"by no hook": {func(k *kernelFacts) { k.can.LSM, k.can.Hook = errAny, errAny }, map[string]string{"kernel.refusal": "warn"}},
+		"late": {func(k *kernelFacts) { k.can.IDs = errAny },
+			map[string]string{"kernel.ids": "ok changes of ids are told of late"}},
 		"locked": {func(k *kernelFacts) { k.lockdown, k.can.Tracing = "confidentiality", errAny },
 			map[string]string{"kernel.lockdown": "warn", "kernel.programs": "warn"}},
 		"locked a little": {func(k *kernelFacts) { k.lockdown = "integrity" }, map[string]string{"kernel.lockdown": "ok integrity"}},
 		"no bpffs":        {func(k *kernelFacts) { k.noBPFFS = fs.ErrNotExist }, map[string]string{"kernel.bpffs": "warn"}},
 		"not mounted":     {func(k *kernelFacts) { k.mounted = false }, map[string]string{"kernel.bpffs": "ok not mounted"}},
-		"runs":            {func(k *kernelFacts) { k.status, k.can.LSM = bpf, errAny }, map[string]string{"engine": "ok bpf: asked for", "kernel.refusal": "ok forks beyond a limit fail (lsm)"}},
+		"runs": {func(k *kernelFacts) { k.status, k.can.LSM = bpf, errAny }, map[string]string{"engine": "ok bpf: asked for",
+			"kernel.refusal": "ok forks beyond a limit fail (lsm)"}},
 		"runs, and kills": {func(k *kernelFacts) { k.status = kills }, map[string]string{"kernel.refusal": "warn"}},
 		"could do better": {func(k *kernelFacts) { k.status = late }, map[string]string{"engine": "warn connector"}},
 	} {
@@ -116,7 +126,8 @@ func TestJudgeDaemon(t *testing.T) {
 	for _, why := range []error{unix.ENOENT, context.DeadlineExceeded, errAny} {
 		finds(t, "down", judgeDaemon(daemonFacts{why: why}), "jobd fail "+why.Error())
 	}
-	finds(t, "config", []Finding{judgeConfig("", nil), judgeConfig("/c", nil), judgeConfig("/c", errAny)}, "jobd.config ok", "jobd.config ok /c", "jobd.config fail")
+	finds(t, "config", []Finding{judgeConfig("", nil), judgeConfig("/c", nil), judgeConfig("/c", errAny)}, "jobd.config ok",
+		"jobd.config ok /c", "jobd.config fail")
 }
 
 // TestJudgeCgroups: own ones, and what they would have.
@@ -125,21 +136,28 @@ func TestJudgeCgroups(t *testing.T) {
 	own, reads := &control.StatusAnswer{Cgroup: "own"}, &control.StatusAnswer{Cgroup: "read", CgroupWhy: "mkdir: no"}
 	finds(t, "unknown", judgeCgroups(cgroupFacts{err: errAny}), "cgroup skip")
 	finds(t, "none", judgeCgroups(cgroupFacts{}), "cgroup warn")
-	finds(t, "own", judgeCgroups(cgroupFacts{mount: "/sys/fs/cgroup", root: true, delegated: all, status: own}), "cgroup ok v2 on /sys/fs/cgroup, jobd makes", "cgroup.controllers ok cpu")
-	finds(t, "read", judgeCgroups(cgroupFacts{mount: "/x", root: true, delegated: all[1:], status: reads}), "cgroup warn v2 on /x (beside v1), jobd: read: mkdir", "cgroup.controllers ok without cpu")
-	finds(t, "down", judgeCgroups(cgroupFacts{mount: "/x", root: true, controllers: all}), "cgroup ok", "cgroup.controllers warn without cpu, memory, pids")
-	finds(t, "ro", judgeCgroups(cgroupFacts{mount: "/x", root: true, writable: unix.EROFS}), "cgroup warn", "cgroup.controllers warn without cpu, memory, pids: v1")
+	finds(t, "own", judgeCgroups(cgroupFacts{mount: "/sys/fs/cgroup", root: true, delegated: all, status: own}),
+		"cgroup ok v2 on /sys/fs/cgroup, jobd makes", "cgroup.controllers ok cpu")
+	finds(t, "read", judgeCgroups(cgroupFacts{mount: "/x", root: true, delegated: all[1:], status: reads}),
+		"cgroup warn v2 on /x (beside v1), jobd: read: mkdir", "cgroup.controllers ok without cpu")
+	finds(t, "down", judgeCgroups(cgroupFacts{mount: "/x", root: true, controllers: all}), "cgroup ok",
+		"cgroup.controllers warn without cpu, memory, pids")
+	finds(t, "ro", judgeCgroups(cgroupFacts{mount: "/x", root: true, writable: unix.EROFS}), "cgroup warn",
+		"cgroup.controllers warn without cpu, memory, pids: v1")
 	finds(t, "user", judgeCgroups(cgroupFacts{mount: "/x", writable: unix.EACCES, delegated: all}), "cgroup ok", "cgroup.controllers ok")
 }
 
 // TestJudgeHost: audit, SELinux, the clock, the disk.
 func TestJudgeHost(t *testing.T) {
 	three, now := uint32(3), time.Now()
-	finds(t, "audit", judgeAudit(auditFacts{root: true, sessions: true, own: &three, registered: true}), "audit.sessions ok the kernel has them, this login's is 3", "audit.daemon ok running")
+	finds(t, "audit", judgeAudit(auditFacts{root: true, sessions: true, own: &three, registered: true}),
+		"audit.sessions ok the kernel has them, this login's is 3", "audit.daemon ok running")
 	finds(t, "no audit", judgeAudit(auditFacts{root: true, err: errAny}), "audit.sessions warn", "audit.daemon ok none (it is not there)")
-	finds(t, "a user's", judgeAudit(auditFacts{sessions: true}), "audit.sessions ok the kernel has them, and", "audit.daemon skip needs root")
+	finds(t, "a user's", judgeAudit(auditFacts{sessions: true}), "audit.sessions ok the kernel has them, and",
+		"audit.daemon skip needs root")
 	finds(t, "selinux", []Finding{judgeSELinux(selinuxFacts{}), judgeSELinux(selinuxFacts{enforcing: true, module: true}),
-		judgeSELinux(selinuxFacts{enforcing: true, unknown: errAny}), judgeSELinux(selinuxFacts{enforcing: true})}, "selinux ok", "selinux ok", "selinux skip", "selinux warn")
+		judgeSELinux(selinuxFacts{enforcing: true,
+			unknown: errAny}), judgeSELinux(selinuxFacts{enforcing: true})}, "selinux ok", "selinux ok", "selinux skip", "selinux warn")
 	finds(t, "clock", judgeClock(clockFacts{now: now, last: now.Add(-time.Hour), synced: true}), "clock.books ok later", "clock.synced ok")
 	finds(t, "set back", judgeClock(clockFacts{now: now, last: now.Add(time.Hour)}), "clock.books warn", "clock.synced warn")
 	finds(t, "never set", judgeClock(clockFacts{now: time.Unix(0, 0), noSync: errAny}), "clock.books fail", "clock.synced skip")
@@ -147,16 +165,20 @@ func TestJudgeHost(t *testing.T) {
 	const mib = 1 << 20
 	finds(t, "disk", judgeDisk(diskFacts{dir: "/x", free: 900 * mib, floor: 256 * mib}), "disk.free ok 900 MiB", "disk.kind ok")
 	finds(t, "little", judgeDisk(diskFacts{free: 500 * mib, floor: 256 * mib, kind: unix.TMPFS_MAGIC}), "disk.free warn", "disk.kind warn")
-	finds(t, "less", judgeDisk(diskFacts{free: 100 * mib, floor: 256 * mib, kind: unix.NFS_SUPER_MAGIC}), "disk.free fail", "disk.kind warn")
+	finds(t, "less", judgeDisk(diskFacts{free: 100 * mib, floor: 256 * mib, kind: unix.NFS_SUPER_MAGIC}), "disk.free fail",
+		"disk.kind warn")
 	finds(t, "no floor", judgeDisk(diskFacts{free: 3 * mib}), "disk.free ok 3 MiB", "disk.kind ok")
 	finds(t, "nothing", judgeDisk(diskFacts{}), "disk.free fail", "disk.kind ok")
 	finds(t, "no dir", judgeDisk(diskFacts{err: fs.ErrNotExist}), "disk.free ok")
 	finds(t, "hidden", judgeDisk(diskFacts{err: fs.ErrPermission}), "disk.free skip needs root")
 	finds(t, "gone", judgeDisk(diskFacts{err: unix.EIO}), "disk.free fail")
 	fast, slow := []time.Duration{time.Second, time.Millisecond, time.Millisecond}, []time.Duration{time.Second, time.Second, 0}
-	finds(t, "writes", []Finding{judgeWrite(writeFacts{}), judgeWrite(writeFacts{root: true, takes: fast}), judgeWrite(writeFacts{root: true, takes: slow}),
-		judgeWrite(writeFacts{root: true, err: unix.EROFS}), judgeWrite(writeFacts{root: true, err: fs.ErrNotExist}), judgeWrite(writeFacts{root: true, err: unix.EOPNOTSUPP})},
-		"disk.write skip", "disk.write ok a write takes 1ms", "disk.write warn a write takes 1s", "disk.write fail", "disk.write ok there is no", "disk.write skip")
+	finds(t, "writes", []Finding{judgeWrite(writeFacts{}), judgeWrite(writeFacts{root: true, takes: fast}),
+		judgeWrite(writeFacts{root: true, takes: slow}),
+		judgeWrite(writeFacts{root: true, err: unix.EROFS}), judgeWrite(writeFacts{root: true,
+			err: fs.ErrNotExist}), judgeWrite(writeFacts{root: true, err: unix.EOPNOTSUPP})},
+		"disk.write skip", "disk.write ok a write takes 1ms", "disk.write warn a write takes 1s",
+		"disk.write fail", "disk.write ok there is no", "disk.write skip")
 }
 
 // TestJudgeFile: modes that are too wide or too narrow, and what jobd has not made yet.
@@ -182,7 +204,8 @@ func TestJudgeFile(t *testing.T) {
 func TestJudgeCanary(t *testing.T) {
 	jid, ms := job.JID(17), time.Millisecond
 	takes := []time.Duration{5 * ms, ms, ms, ms, ms}
-	home := flight{perch: perch{JID: &jid, Takes: takes}, watched: true, forked: ms, exited: ms, jobEnded: ms, records: birds, recorded: ms, reason: "exit"}
+	home := flight{perch: perch{JID: &jid, Takes: takes}, watched: true, forked: ms, exited: ms, jobEnded: ms, records: birds,
+		recorded: ms, reason: "exit"}
 	for about, c := range map[string]struct {
 		change        func(*flight)
 		login, canary string
@@ -236,7 +259,8 @@ func TestWithin(t *testing.T) {
 
 // TestWriteText: no line is wider than a terminal, nothing moves the cursor, and what failed stands last.
 func TestWriteText(t *testing.T) {
-	a := Answer{Findings: []Finding{fail("a.long.name", strings.Repeat("do ", 60), "bad \x1b[2J %s", strings.Repeat("x", 200)), ok("b", "good"), warn("c", "d", "e")}}
+	a := Answer{Findings: []Finding{fail("a.long.name", strings.Repeat("do ", 60), "bad \x1b[2J %s", strings.Repeat("x", 200)), ok("b",
+		"good"), warn("c", "d", "e")}}
 	a.count()
 	var b strings.Builder
 	if err := a.WriteText(&b); err != nil {
@@ -247,7 +271,8 @@ func TestWriteText(t *testing.T) {
 			t.Errorf("%q", line)
 		}
 	}
-	if !strings.HasPrefix(b.String(), "ok    b") || !strings.Contains(b.String(), "something is to be done: 1 ok, 1 warn, 1 fail, 0 skip") || a.Passed {
+	if !strings.HasPrefix(b.String(), "ok    b") || !strings.Contains(b.String(),
+		"something is to be done: 1 ok, 1 warn, 1 fail, 0 skip") || a.Passed {
 		t.Errorf("%s", &b)
 	}
 }

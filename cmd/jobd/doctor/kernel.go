@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -39,14 +41,31 @@ func (x *examination) kernel(context.Context) []Finding {
 
 func (x *examination) lookKernel() kernelFacts {
 	k := kernelFacts{
-		namespaces: kernel.InitialNamespaces(kernel.Proc), connector: kernel.Connects(), taskstats: kernel.Records(), delays: kernel.Proc.Delays(),
-		can: label.Probe(), asked: x.Engine, labelDir: x.LabelDir, labelsOff: x.LabelsOff, status: x.status,
+		namespaces: kernel.InitialNamespaces(kernel.Proc), delays: kernel.Proc.Delays(),
+		asked: x.Engine, labelDir: x.LabelDir, labelsOff: x.LabelsOff, status: x.status,
 	}
+	var all sync.WaitGroup
+	all.Go(func() { k.can = label.Probe() })
+	all.Go(func() { k.connector = soon(kernel.Connects) })
+	all.Go(func() { k.taskstats = soon(kernel.Records) })
+	all.Wait()
 	k.mounted, k.noBPFFS = label.Mounted()
 	if b, err := os.ReadFile("/sys/kernel/security/lockdown"); err == nil {
 		k.lockdown = chosen(string(b))
 	}
 	return k
+}
+
+// soon is what a probe says, if it does so before all looking is over: a kernel that cannot is silent, and an engine waits longer for it.
+func soon(probe func() error) error {
+	said := make(chan error, 1)
+	go func() { said <- probe() }()
+	select {
+	case err := <-said:
+		return err
+	case <-time.After(checkTime / 2):
+		return errors.New("the kernel does not answer")
+	}
 }
 
 // chosen is the word in brackets: "none [integrity] confidentiality".
@@ -67,8 +86,9 @@ func judgeKernel(k kernelFacts) []Finding {
 		}
 		out = append(out, ok(name, "%s", good))
 	}
-	add("kernel.connector", "the kernel answers on the proc connector", "the bpf engine needs it once, where jobs are open that it has not labelled: "+
-		"boot a kernel with CONFIG_PROC_EVENTS", k.connector)
+	add("kernel.connector", "the kernel answers on the proc connector",
+		"the bpf engine needs it once, where jobs are open that it has not labelled: "+
+			"boot a kernel with CONFIG_PROC_EVENTS", k.connector)
 	add("kernel.taskstats", "exit records are given", "the bpf engine needs them once, where jobs are open that it has not labelled: "+
 		"boot a kernel with CONFIG_TASKSTATS", k.taskstats)
 	out = append(out, judgeDelays(k.delays))

@@ -28,7 +28,8 @@ func TestParsePAM(t *testing.T) {
 		"session [success=] x.so":                              "bad: the control ends too early",
 		"session [success=ok":                                  "bad: it names no module",
 		"# session optional x.so\n   \n":                       "",
-		"session required x.so\nsession sufficient y.so\n\\\n": "map[default:bad ignore:ignore new_authtok_reqd:ok success:ok] x.so []|map[default:ignore new_authtok_reqd:done success:done] y.so []",
+		"session required x.so\nsession sufficient y.so\n\\\n": "map[default:bad ignore:ignore new_authtok_reqd:ok success:ok] x.so []|" +
+			"map[default:ignore new_authtok_reqd:done success:done] y.so []",
 	} {
 		if got := strings.Join(spelled(parsePAM("f", text)), "|"); got != want {
 			t.Errorf("%q:\n%s, want\n%s", text, got, want)

@@ -10,8 +10,9 @@ import (
 // services are those by which people, or what they leave behind, get in; the first ones are to make jobs before all others.
 func services() (first, others []string) {
 	return []string{"sshd", "login"}, []string{
-		"remote", "rlogin", "xrdp-sesman", "gdm", "gdm3", "gdm-password", "gdm-fingerprint", "gdm-autologin", "lightdm", "lightdm-autologin", "sddm",
-		"sddm-autologin", "xdm", "cockpit", "dropbear", "vsftpd", "proftpd", "su", "su-l", "sudo", "sudo-i", "runuser", "runuser-l", "cron", "crond",
+		"remote", "rlogin", "xrdp-sesman", "gdm", "gdm3", "gdm-password", "gdm-fingerprint", "gdm-autologin",
+		"lightdm", "lightdm-autologin", "sddm", "sddm-autologin", "xdm", "cockpit", "dropbear", "vsftpd", "proftpd",
+		"su", "su-l", "sudo", "sudo-i", "runuser", "runuser-l", "cron", "crond",
 		"atd", "at", "slurm", "systemd-user",
 	}
 }
@@ -106,7 +107,8 @@ func (r *pamReport) judge(service string, s *stack, known bool) {
 	}
 	if len(ours) > 1 {
 		a, b := session[ours[0]], session[ours[1]]
-		r.add(service, warn("pam.twice", "take one of the two lines out", "%s stands in %s and %s", jobModule, at(a.file, a.no), at(b.file, b.no)))
+		r.add(service, warn("pam.twice", "take one of the two lines out", "%s stands in %s and %s", jobModule, at(a.file, a.no),
+			at(b.file, b.no)))
 	}
 	for _, i := range ours {
 		r.order(service, session, i)
@@ -145,7 +147,8 @@ func (r *pamReport) account(service string, s *stack) bool {
 		case slices.Contains(e.args, "account=create"):
 			makes = true
 		default:
-			r.add(service, warn("pam.type", "make it a session line, or add account=create", "%s is an account line, in which it does nothing", where(e)))
+			r.add(service, warn("pam.type", "make it a session line, or add account=create",
+				"%s is an account line, in which it does nothing", where(e)))
 		}
 	}
 	return makes
@@ -165,13 +168,14 @@ func (r *pamReport) order(service string, list []entry, i int) {
 	for _, later := range list[i+1:] {
 		for _, name := range []string{"pam_systemd.so", "pam_elogind.so", "pam_loginuid.so"} {
 			if later.is(name) {
-				r.add(service, warn("pam.order", "move it behind "+where(later), "%s stands before %s, whose mark on the login it cannot see yet", where(list[i]), name))
+				r.add(service, warn("pam.order", "move it behind "+where(later),
+					"%s stands before %s, whose mark on the login it cannot see yet", where(list[i]), name))
 			}
 		}
 	}
 	if by, found := skips(list, i); found {
-		r.add(service, warn("pam.skipped", "move it before that line, or that line behind it", "%s may be passed over by %s (%s)", where(list[i]), where(by),
-			path.Base(by.module)))
+		r.add(service, warn("pam.skipped", "move it before that line, or that line behind it", "%s may be passed over by %s (%s)",
+			where(list[i]), where(by), path.Base(by.module)))
 	}
 }
 
@@ -181,7 +185,8 @@ func (r *pamReport) control(service string, e entry) {
 	stops := func(answer string) bool { return slices.Contains([]string{"bad", "die"}, e.control.answer(answer)) }
 	switch there := r.facts.there[e.module]; {
 	case !there && stops("module_unknown") && !e.dash:
-		r.add(service, fail("pam.module", "put the module there, or take the line out: logins are refused", "%s: there is no %s", where(e), e.module))
+		r.add(service, fail("pam.module", "put the module there, or take the line out: logins are refused", "%s: there is no %s",
+			where(e), e.module))
 		return
 	case !there:
 		r.add(service, fail("pam.module", "put the module there: logins get no job", "%s: there is no %s", where(e), e.module))
@@ -189,9 +194,11 @@ func (r *pamReport) control(service string, e entry) {
 	}
 	switch hard := stops("session_err"); {
 	case hard && !closed:
-		r.add(service, warn("pam.lockout", "make it optional", "%s is not optional: where the module cannot be loaded nobody gets in", where(e)))
+		r.add(service, warn("pam.lockout", "make it optional", "%s is not optional: where the module cannot be loaded nobody gets in",
+			where(e)))
 	case closed && !hard:
-		r.add(service, warn("pam.lockout", "make it required, or leave fail=closed out", "%s: fail=closed does nothing in such a line", where(e)))
+		r.add(service, warn("pam.lockout", "make it required, or leave fail=closed out", "%s: fail=closed does nothing in such a line",
+			where(e)))
 	}
 }
 
@@ -208,7 +215,8 @@ func (r *pamReport) options(service string, e entry) {
 		}
 	}
 	if socket != r.facts.socket {
-		r.add(service, warn("pam.options", "socket= on the line, or jobd's --run-dir", "%s asks %s, and jobd listens at %s", where(e), socket, r.facts.socket))
+		r.add(service, warn("pam.options", "socket= on the line, or jobd's --run-dir", "%s asks %s, and jobd listens at %s", where(e),
+			socket, r.facts.socket))
 	}
 }
 
