@@ -37,6 +37,8 @@ func judgeChoice(k kernelFacts, noBPF error) Finding {
 	}
 	noConnector := cmp.Or(k.connector, k.taskstats)
 	switch {
+	case k.namespaces != nil:
+		return skip("engine", "none starts in here")
 	case why == nil:
 		return ok("engine", "would be bpf: the kernel can")
 	case k.asked == "bpf":

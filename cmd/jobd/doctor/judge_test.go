@@ -50,7 +50,7 @@ func TestJudgeKernel(t *testing.T) {
 		want   map[string]string // what is not ok, or what the engine is
 	}{
 		"whole":       {func(*kernelFacts) {}, map[string]string{"engine": "ok would be bpf"}},
-		"a container": {func(k *kernelFacts) { k.namespaces = errAny }, map[string]string{"kernel.namespaces": "fail"}},
+		"a container": {func(k *kernelFacts) { k.namespaces = errAny }, map[string]string{"kernel.namespaces": "fail", "engine": "skip"}},
 		"no delays":   {func(k *kernelFacts) { k.delays = false }, map[string]string{"kernel.delays": "ok not counted"}},
 		"no connector": {func(k *kernelFacts) { k.connector = errAny }, map[string]string{"kernel.connector": "warn",
 			"engine": "ok would be bpf"}},

@@ -175,11 +175,11 @@ func TestDoctorPAM(t *testing.T) {
 		files             map[string]string
 		find, state, seen string
 	}{
-		"broken":         {map[string]string{"sshd": "session optional %m\nsesion what"}, "pam.syntax", "fail", "sshd:2"},
-		"missing":        {map[string]string{"sshd": "session optional /nowhere/pam_job.so"}, "pam.module", "fail", "there is no /nowhere"},
+		"broken":  {map[string]string{"sshd": "session optional %m\nsesion what"}, "pam.syntax", "fail", "sshd:2"},
+		"missing": {map[string]string{"sshd": "session optional /nowhere/pam_job.so"}, "pam.module", "fail", "there is no /nowhere"},
 		"before systemd": {map[string]string{"sshd": "session optional %m\nsession optional pam_systemd.so"}, "pam.order", "warn",
 			"sshd:1"},
-		"none":           {map[string]string{"sshd": ""}, "pam.services", "warn", "no service makes jobs"},
+		"none": {map[string]string{"sshd": ""}, "pam.services", "warn", "no service makes jobs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.use(t)
