@@ -113,7 +113,7 @@ func hold(path string, n int, say string, rounds *atomic.Int64, stop <-chan stru
 				}
 				rounds.Add(1)
 				_ = c.SetDeadline(time.Now().Add(patience / 4)) // what is answered without end is over before reap loses its own
-				if say != "" { // nothing, where messages are kept apart, is one too
+				if say != "" {                                  // nothing, where messages are kept apart, is one too
 					_, _ = io.WriteString(c, say)
 				}
 				for !sleep(100*time.Millisecond, stop) && still(c) {
