@@ -38,14 +38,14 @@ func summed(jobs []job.Info) Snapshot {
 		if !ok {
 			n = len(s.Users)
 			at[in.User] = n
-			s.Users = append(s.Users, User{Name: in.User, CPU: new(int64), ReadBytes: new(int64), WriteBytes: new(int64)})
+			s.Users = append(s.Users, User{Name: in.User, CPU: new(float64), ReadBytes: new(float64), WriteBytes: new(float64)})
 		}
 		u := &s.Users[n]
 		u.Jobs++
 		u.Processes += in.Processes
-		*u.CPU += *in.CPU
-		*u.ReadBytes += *in.ReadBytes
-		*u.WriteBytes += *in.WriteBytes
+		*u.CPU += float64(*in.CPU) / 1e9
+		*u.ReadBytes += float64(*in.ReadBytes)
+		*u.WriteBytes += float64(*in.WriteBytes)
 	}
 	return s
 }
@@ -55,7 +55,7 @@ func BenchmarkScrape(b *testing.B) {
 	for _, n := range []struct{ jobs, users int }{{10, 3}, {1000, 300}, {10_000, 1000}} {
 		b.Run(fmt.Sprintf("jobs=%d/users=%d", n.jobs, n.users), func(b *testing.B) {
 			jobs := host(n.jobs, n.users)
-			server := httptest.NewServer(Handler(New(func() (Snapshot, error) { return summed(jobs), nil }), quiet()))
+			server := httptest.NewServer(Handler(New(func() (Snapshot, error) { return summed(jobs), nil }, Options{}), quiet()))
 			defer server.Close()
 			b.ReportAllocs()
 			var size int64

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,16 +32,30 @@ type described struct {
 	kind prometheus.ValueType
 }
 
+// Options say how a Collector tells of users. The zero value shows them by name, from nothing on.
+type Options struct {
+	NoUsers bool            // no series has a user's name: what they used is shown as one sum
+	Said    map[string]Used // what an earlier Collector said of each, the last that was handed to Keep
+	// Keep is handed what is about to be said and differs from what it has, by label, and reports whether that will be remembered
+	// whatever happens. Where it is not, what was kept before is said again. nil: nobody needs to remember.
+	Keep func(map[string]Used) bool
+}
+
 // New makes a Collector that calls take once per scrape, never twice at the same time, and shows up to DefaultUsers
 // users by name.
-func New(take func() (Snapshot, error)) *Collector { return newCollector(take, DefaultUsers) }
+func New(take func() (Snapshot, error), o Options) *Collector {
+	return newCollector(take, DefaultUsers, o)
+}
 
-func newCollector(take func() (Snapshot, error), users int) *Collector {
+func newCollector(take func() (Snapshot, error), users int, o Options) *Collector {
 	c := &Collector{
-		take: take, users: newUserView(users),
+		take: take, users: newUserView(users, o),
 		descs: make(map[string]described), labels: make(map[string]*places),
 	}
 	for _, s := range all() {
+		if o.NoUsers && slices.Equal(s.labels, []string{labelUser}) {
+			s.labels = nil
+		}
 		c.descs[s.name] = described{prometheus.NewDesc(s.name, s.help, s.labels, nil), s.kind}
 	}
 	return c

@@ -18,7 +18,7 @@ func counting() (*Collector, *atomic.Int64) {
 	taken := new(atomic.Int64)
 	return New(func() (Snapshot, error) {
 		return Snapshot{Jobs: map[job.State]int{job.Open: int(taken.Add(1))}}, nil
-	}), taken
+	}, Options{}), taken
 }
 
 func TestOneSnapshotPerScrape(t *testing.T) {
@@ -77,7 +77,7 @@ func TestManyAtOnce(t *testing.T) {
 		entered <- struct{}{}
 		<-release
 		return Snapshot{}, nil
-	}), quiet())
+	}, Options{}), quiet())
 	codes := make(chan int, 3*maxScrapes)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 	defer cancel()

@@ -31,9 +31,9 @@ func full() Snapshot {
 		Version: "1.2.3", Cgroup: "own", Witnesses: []string{"cgroup", "audit"},
 		Jobs: map[job.State]int{job.Open: 3, job.Lingering: 1},
 		Users: []User{
-			{Name: "alice", Jobs: 3, Processes: 17, CPU: new(int64(3_600_500_000_000)), ReadBytes: new(int64(4096)), WriteBytes: new(int64(0))},
-			{Name: "bob", Jobs: 1, Processes: 1, CPU: new(int64(20_000_000))},
-			{Name: `CORP\carol`, CPU: new(int64(1_000_000_000)), ReadBytes: new(int64(1)), WriteBytes: new(int64(2))},
+			{Name: "alice", Jobs: 3, Processes: 17, CPU: new(3600.5), ReadBytes: new(4096.0), WriteBytes: new(0.0)},
+			{Name: "bob", Jobs: 1, Processes: 1, CPU: new(0.02)},
+			{Name: `CORP\carol`, CPU: new(1.0), ReadBytes: new(1.0), WriteBytes: new(2.0)},
 		},
 		Balance: &job.Balance{Attached: 5, Inherited: 120, Adopted: 2, Departed: 109, Live: 18},
 		Engine: &Engine{
@@ -56,7 +56,9 @@ func full() Snapshot {
 	}
 }
 
-func constant(s Snapshot) *Collector { return New(func() (Snapshot, error) { return s, nil }) }
+func constant(s Snapshot) *Collector {
+	return New(func() (Snapshot, error) { return s, nil }, Options{})
+}
 
 // expose gives what a scrape of c alone would see, from a registry that checks everything.
 func expose(t testing.TB, c *Collector) string {
@@ -196,7 +198,7 @@ func failOnce(t *testing.T, fail func() error) {
 			return Snapshot{}, fail()
 		}
 		return Snapshot{}, nil
-	})
+	}, Options{})
 	var log strings.Builder
 	h := Handler(c, slog.New(slog.NewTextHandler(&log, nil)))
 	if body := scrape(t, h, http.StatusInternalServerError); !strings.Contains(body, "the loop is gone") || strings.Contains(body, "goroutine") {

@@ -49,6 +49,8 @@ const (
 	nameSocketDrops   = "jobd_socket_drops_total"
 
 	nameFailures = "jobd_metrics_failures_total"
+
+	labelUser = "user"
 )
 
 // series is a metric before it has a value.
@@ -76,11 +78,11 @@ func all() []series {
 		{nameDeparted, "Members that exited, or were detached or moved.", counter, nil},
 		{nameBalanceError, "Members that joined less those that departed or live; anything but 0 is a bug.", gauge, nil},
 
-		{nameUserCPU, "CPU time used in jobs of the user, departed and live.", counter, l("user")},
-		{nameUserRead, "Bytes read from storage in jobs of the user.", counter, l("user")},
-		{nameUserWrite, "Bytes written to storage in jobs of the user.", counter, l("user")},
-		{nameUserJobs, "Jobs of the user that have not ended.", gauge, l("user")},
-		{nameUserProcesses, "Live processes in jobs of the user.", gauge, l("user")},
+		{nameUserCPU, "CPU time used in jobs of the user, departed and live.", counter, l(labelUser)},
+		{nameUserRead, "Bytes read from storage in jobs of the user.", counter, l(labelUser)},
+		{nameUserWrite, "Bytes written to storage in jobs of the user.", counter, l(labelUser)},
+		{nameUserJobs, "Jobs of the user that have not ended.", gauge, l(labelUser)},
+		{nameUserProcesses, "Live processes in jobs of the user.", gauge, l(labelUser)},
 		{nameUsersFolded, "Users who are added up under user=\"other\".", gauge, nil},
 
 		{nameEvents, "Events dispatched, by kind.", counter, l("event")},

@@ -71,13 +71,19 @@ func (p *page) users(users []User) {
 	}
 	rows, folded := p.c.users.rows(users)
 	for _, r := range rows {
-		p.put(nameUserJobs, float64(r.jobs), r.label)
-		p.put(nameUserProcesses, float64(r.processes), r.label)
-		p.known(nameUserCPU, r.cpu, r.label)
-		p.known(nameUserRead, r.read, r.label)
-		p.known(nameUserWrite, r.write, r.label)
+		labels := []string{r.label}
+		if p.c.users.noNames {
+			labels = nil
+		}
+		p.put(nameUserJobs, float64(r.jobs), labels...)
+		p.put(nameUserProcesses, float64(r.processes), labels...)
+		p.known(nameUserCPU, r.cpu, labels...)
+		p.known(nameUserRead, r.read, labels...)
+		p.known(nameUserWrite, r.write, labels...)
 	}
-	p.put(nameUsersFolded, float64(folded))
+	if !p.c.users.noNames {
+		p.put(nameUsersFolded, float64(folded))
+	}
 }
 
 func (p *page) engine(e *Engine) {

@@ -28,17 +28,16 @@ type Snapshot struct {
 	Sockets   []Socket
 }
 
-// User is what one user has open, and has used: departed and live. The figures never fall while jobd runs, and who was in
-// one snapshot is in all later ones. What was used before jobd started counts at every start (totals kept on disk) or at
-// none: a sum that begins anew, but takes in what open jobs had used before, looks to Prometheus as if it were used now.
+// User is what one user has open, and has used since there are totals: departed and live, before this jobd was started too. Who was
+// in one snapshot is in all later ones.
 type User struct {
 	Name      string // as it came; it is made fit to print here
 	Jobs      int
 	Processes int // live
 
-	CPU        *int64 // ns
-	ReadBytes  *int64
-	WriteBytes *int64
+	CPU        *float64 // seconds: the nanoseconds of a large host are more than 64 bits in a year
+	ReadBytes  *float64
+	WriteBytes *float64
 }
 
 // Engine is what produces the events, and how well it hears.

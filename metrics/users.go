@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// use is what a user has used; nil is unknown. The sums are kept as floats, as they are shown: ns of many users for
-// years do not fit 64 bits.
+// use is what a user has used, in seconds and bytes; nil is unknown.
 type use struct {
 	cpu, read, write *float64
 }
@@ -20,21 +19,47 @@ type row struct {
 	use
 }
 
+// Used is what is said of a counter's users, in seconds and bytes; 0 where it is unknown.
+type Used struct{ CPU, Read, Write float64 }
+
 // userView turns users into rows. It remembers who has a place, and what was said last.
 type userView struct {
-	places *places
-	said   map[string]use // by label, other included
+	places  *places
+	said    map[string]use // by label, other included
+	noNames bool
+	keep    func(map[string]Used) bool
+	kept    map[string]use // what is remembered if all of this is lost
 }
 
-func newUserView(limit int) *userView {
-	return &userView{places: newPlaces(limit), said: make(map[string]use)}
+// everybody is the label of the one row where users have no names. No user has it: a user without a name is part of other.
+const everybody = ""
+
+// newUserView begins with what was said before: who had a place has it again.
+func newUserView(limit int, o Options) *userView {
+	v := &userView{places: newPlaces(limit), said: make(map[string]use), noNames: o.NoUsers, keep: o.Keep, kept: make(map[string]use)}
+	for label, u := range o.Said {
+		if v.noNames != (label == everybody) {
+			continue
+		}
+		v.places.label(label)
+		v.said[label] = use{&u.CPU, &u.Read, &u.Write}
+		v.kept[label] = v.said[label]
+	}
+	return v
 }
 
 // rows gives a row for each user who has a place and one for all others, and how many users those are.
 func (v *userView) rows(users []User) (rows []*row, folded int) {
 	shown := make(map[string]*row, len(users))
+	if v.noNames {
+		shown[everybody] = &row{use: use{cpu: new(float64), read: new(float64), write: new(float64)}}
+	}
 	for _, r := range ranked(merge(users)) {
-		r.label = v.places.label(r.label)
+		if v.noNames {
+			r.label = everybody
+		} else {
+			r.label = v.places.label(r.label)
+		}
 		if r.label == other {
 			folded += r.users
 		}
@@ -50,7 +75,47 @@ func (v *userView) rows(users []User) (rows []*row, folded int) {
 	}
 	// Who is not in this snapshot is forgotten, but for the place: should they come back with less, then it is a new count.
 	v.said = said
+	v.commit(shown)
 	return slices.Collect(maps.Values(shown)), folded
+}
+
+// commit has what is about to be said remembered, or says what is remembered. Were more said than that, a restart would take it back.
+func (v *userView) commit(shown map[string]*row) {
+	if v.keep == nil {
+		return
+	}
+	changed := make(map[string]Used)
+	for label, u := range v.said {
+		if kept, ok := v.kept[label]; !ok || kept.plain() != u.plain() {
+			changed[label] = u.plain()
+		}
+	}
+	if len(changed) == 0 || v.keep(changed) {
+		v.kept = v.said
+		return
+	}
+	for label, r := range shown {
+		k := v.kept[label]
+		r.cpu, r.read, r.write = onlyIf(r.cpu, k.cpu), onlyIf(r.read, k.read), onlyIf(r.write, k.write)
+	}
+}
+
+func (u use) plain() Used {
+	get := func(p *float64) float64 {
+		if p == nil {
+			return 0
+		}
+		return *p
+	}
+	return Used{get(u.cpu), get(u.read), get(u.write)}
+}
+
+// onlyIf is the value that was kept, where there is one to show at all.
+func onlyIf(v, kept *float64) *float64 {
+	if v == nil {
+		return nil
+	}
+	return kept
 }
 
 // merge makes names fit to print. Those that look the same then become one: two series of one name would void the scrape.
@@ -60,7 +125,7 @@ func merge(users []User) []*row {
 		u := &users[i]
 		r := &row{
 			label: clean(u.Name), users: 1, jobs: u.Jobs, processes: u.Processes,
-			use: use{cpu: float(u.CPU, 1e9), read: float(u.ReadBytes, 1), write: float(u.WriteBytes, 1)},
+			use: use{cpu: sane(u.CPU), read: sane(u.ReadBytes), write: sane(u.WriteBytes)},
 		}
 		if have := byName[r.label]; have != nil {
 			have.add(r)
@@ -113,11 +178,12 @@ func atLeast(v, said *float64) (show, remember *float64) {
 	return v, v
 }
 
-func float(v *int64, unit float64) *float64 {
+// sane is a figure of which a counter can be made; a copy, since rows are added up in place.
+func sane(v *float64) *float64 {
 	if v == nil {
 		return nil
 	}
-	f := max(float64(*v), 0) / unit
+	f := max(*v, 0)
 	return &f
 }
 

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -11,14 +12,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func user(name string, cpu int64) User {
-	return User{Name: name, Jobs: 1, Processes: 2, CPU: new(cpu * 1e9)}
+func user(name string, cpu float64) User {
+	return User{Name: name, Jobs: 1, Processes: 2, CPU: &cpu}
 }
 
 // stepper exposes one list of users after the other through the same collector.
 func stepper(t *testing.T, limit int) func(...User) map[string]string {
 	var s Snapshot
-	c := newCollector(func() (Snapshot, error) { return s, nil }, limit)
+	c := newCollector(func() (Snapshot, error) { return s, nil }, limit, Options{})
 	return func(users ...User) map[string]string {
 		t.Helper()
 		s.Users = users
@@ -56,7 +57,7 @@ func TestCap(t *testing.T) {
 func TestCapDefault(t *testing.T) {
 	var users []User
 	for i := range DefaultUsers + 500 {
-		users = append(users, user("u"+strconv.Itoa(i), int64(i)))
+		users = append(users, user("u"+strconv.Itoa(i), float64(i)))
 	}
 	c := constant(Snapshot{Users: users})
 	if n := testutil.CollectAndCount(c, nameUserCPU); n != DefaultUsers+1 {
@@ -68,15 +69,15 @@ func TestCapDefault(t *testing.T) {
 func TestSaidIsNotTakenBack(t *testing.T) {
 	step := stepper(t, 10)
 	for i, s := range []struct {
-		cpu  *int64
+		cpu  *float64
 		want string
 	}{
-		{new(int64(10_003_000_000)), "10.003"},
-		{new(int64(10_000_000_000)), "10.003"}, // the exit record knows 3 ms less
-		{nil, ""},                              // unknown is unknown
-		{new(int64(10_001_000_000)), "10.003"},
-		{new(int64(10_004_000_000)), "10.004"},
-		{new(int64(-1)), "10.004"},
+		{new(10.003), "10.003"},
+		{new(10.0), "10.003"}, // the exit record knows 3 ms less
+		{nil, ""},             // unknown is unknown
+		{new(10.001), "10.003"},
+		{new(10.004), "10.004"},
+		{new(-1.0), "10.004"},
 	} {
 		if got := step(User{Name: "alice", CPU: s.cpu})[cpuOf("alice")]; got != s.want {
 			t.Errorf("step %d: %q, want %q", i, got, s.want)
@@ -89,6 +90,63 @@ func TestSaidIsNotTakenBack(t *testing.T) {
 	}
 }
 
+// What was not remembered is not said: a Collector that goes on from what was kept never says less than the one before.
+func TestSaidIsKept(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var s Snapshot
+	kept, works := make(map[string]Used), true
+	o := Options{Said: kept, Keep: func(more map[string]Used) bool {
+		if works {
+			maps.Copy(kept, more)
+		}
+		return works
+	}}
+	c := newCollector(func() (Snapshot, error) { return s, nil }, 3, o)
+	last := make(map[string]float64)
+	for i := range 300 {
+		if i%10 == 0 { // killed and started again; some of what was used is not known any more
+			c = newCollector(func() (Snapshot, error) { return s, nil }, 3, o)
+			for i := range s.Users {
+				*s.Users[i].CPU *= 0.99
+			}
+		}
+		if rnd.IntN(20) == 0 {
+			s.Users = append(s.Users, user(fmt.Sprint("u", i), 0))
+		}
+		for _, u := range s.Users {
+			*u.CPU += float64(rnd.IntN(5))
+		}
+		works = rnd.IntN(3) > 0
+		rising(t, samples(expose(t, c)), last)
+	}
+	if len(kept) != 4 || kept[other].CPU == 0 {
+		t.Errorf("kept %v: three users and the others are to have places, for good", kept)
+	}
+}
+
+// Without names there is one sum, which goes on from what was said without names.
+func TestNoUsers(t *testing.T) {
+	s := full()
+	kept := map[string]Used{"alice": {CPU: 1e6}, everybody: {CPU: 4000}}
+	o := Options{NoUsers: true, Said: kept, Keep: func(more map[string]Used) bool { maps.Copy(kept, more); return true }}
+	text := expose(t, New(func() (Snapshot, error) { return s, nil }, o))
+	if strings.Contains(text, "user=") || strings.Contains(text, "alice") || strings.Contains(text, "jobd_users_folded") {
+		t.Errorf("users are told of:\n%s", text)
+	}
+	got := samples(text)
+	for series, want := range map[string]string{
+		"jobd_user_cpu_seconds_total": "4000", "jobd_user_read_bytes_total": "4097", "jobd_user_write_bytes_total": "2",
+		"jobd_user_jobs": "4", "jobd_user_processes": "18",
+	} {
+		if got[series] != want {
+			t.Errorf("%s is %q, want %s", series, got[series], want)
+		}
+	}
+	if want := (Used{4000, 4097, 2}); kept[everybody] != want || len(kept) != 2 {
+		t.Errorf("kept %v", kept)
+	}
+}
+
 // Whatever becomes of the users, no counter falls, and all series of a name together are all that was used.
 func TestCountersNeverFall(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -97,18 +155,18 @@ func TestCountersNeverFall(t *testing.T) {
 	var users []User
 	for range 300 {
 		if len(users) == 0 || rnd.IntN(4) == 0 {
-			users = append(users, User{Name: fmt.Sprint("u", len(users)), CPU: new(int64), ReadBytes: new(int64), WriteBytes: new(int64)})
+			users = append(users, User{Name: fmt.Sprint("u", len(users)), CPU: new(float64), ReadBytes: new(float64), WriteBytes: new(float64)})
 		}
 		// One at a time, so that somebody who overtakes the others is all that changes.
 		busy := &users[rnd.IntN(len(users))]
 		want := make(map[string]float64)
-		*busy.CPU += rnd.Int64N(1e12)
-		*busy.ReadBytes += rnd.Int64N(1000)
-		*busy.WriteBytes += rnd.Int64N(10) * rnd.Int64N(10)
+		*busy.CPU += float64(rnd.Int64N(1e12)) / 1e9
+		*busy.ReadBytes += float64(rnd.Int64N(1000))
+		*busy.WriteBytes += float64(rnd.Int64N(10) * rnd.Int64N(10))
 		for _, u := range users {
-			want[nameUserCPU] += float64(*u.CPU) / 1e9
-			want[nameUserRead] += float64(*u.ReadBytes)
-			want[nameUserWrite] += float64(*u.WriteBytes)
+			want[nameUserCPU] += *u.CPU
+			want[nameUserRead] += *u.ReadBytes
+			want[nameUserWrite] += *u.WriteBytes
 		}
 		rnd.Shuffle(len(users), func(i, j int) { users[i], users[j] = users[j], users[i] })
 		got := rising(t, step(users...), last)
@@ -154,7 +212,7 @@ func hostile() []string {
 func hostileUsers() []User {
 	var users []User
 	for i, name := range hostile() {
-		users = append(users, user(name, int64(i)))
+		users = append(users, user(name, float64(i)))
 	}
 	return users
 }

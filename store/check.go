@@ -284,4 +284,6 @@ func (c *checking) moments(tx *bolt.Tx) {
 	}
 	each("moments", &c.out.Moments, func(k, v []byte) error { _, err := decodeMoment(k, v); return err })
 	each("parts", &c.out.Parts, func(k, v []byte) error { _, err := decodePart(k, v); return err })
+	var totals int64
+	each(bucketTotals, &totals, func(k, v []byte) error { _, err := decodeTotal(k, v); return err })
 }

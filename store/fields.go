@@ -16,6 +16,7 @@ const (
 	kindJob    = 'J'
 	kindMoment = 'M'
 	kindPart   = 'P'
+	kindTotal  = 'T'
 	frameSize  = 5 // the letter, and the CRC-32C of all but these four bytes, big endian
 )
 

@@ -45,7 +45,7 @@ func (s *Store) Forget(ctx context.Context, who Person, tell func(done, all int6
 	}
 	s.keeping.Lock()
 	defer s.keeping.Unlock()
-	f := forgetting{s: s, who: who, jids: make(map[job.JID]bool), uids: make(map[uint32]bool), tell: tell}
+	f := forgetting{s: s, who: who, jids: make(map[job.JID]bool), uids: make(map[uint32]bool), names: map[string]bool{who.User: true}, tell: tell}
 	if err := f.run(ctx); err != nil {
 		return f.jobs, f.records, fmt.Errorf("cannot forget: %w", err)
 	}
@@ -54,12 +54,13 @@ func (s *Store) Forget(ctx context.Context, who Person, tell func(done, all int6
 
 // forgetting is a Forget under way.
 type forgetting struct {
-	s    *Store
-	who  Person
-	enc  encoder
-	keys [][]byte // in ended, of jobs that name the person
-	jids map[job.JID]bool
-	uids map[uint32]bool
+	s     *Store
+	who   Person
+	enc   encoder
+	keys  [][]byte // in ended, of jobs that name the person
+	jids  map[job.JID]bool
+	uids  map[uint32]bool
+	names map[string]bool // under which the person's use was added up
 
 	jobs, records int64
 	done, all     int64
@@ -81,6 +82,11 @@ func (f *forgetting) run(ctx context.Context) error {
 		return err
 	}
 	return f.s.update(func(tx *bolt.Tx) error {
+		for name := range f.names {
+			if err := forgetTotal(tx, name); err != nil {
+				return err
+			}
+		}
 		text := fmt.Sprintf("somebody was taken out of %d jobs and %d process records", f.jobs, f.records)
 		return putMoment(tx, &job.Moment{
 			Time: time.Now().UTC(), Kind: job.MomentForget, BootID: job.Text(f.s.opt.BootID), Text: job.Text(text),
@@ -99,7 +105,7 @@ func (f *forgetting) findJobs(ctx context.Context) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		f.jids[j.JID] = true
+		f.jids[j.JID], f.names[j.User] = true, true
 		if f.who.User != "" && j.User == f.who.User && j.UID != 0 && j.UID != forgottenUID {
 			f.uids[j.UID] = true
 		}

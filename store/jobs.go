@@ -20,6 +20,9 @@ type jobOp struct {
 	end   uint64
 	ended bool
 	value []byte
+
+	user string // whose use it adds to when it has ended …
+	used *Total // … nil: nobody's
 }
 
 // fillAppend is for buckets whose keys grow: bbolt's half-full pages would never be filled up.
@@ -36,6 +39,11 @@ func (o *jobOp) put(tx *bolt.Tx) error {
 	}
 	if err := open.Delete(key); err != nil {
 		return err
+	}
+	if o.used != nil {
+		if err := addUsed(tx, o.user, *o.used); err != nil {
+			return err
+		}
 	}
 	return putEnded(tx, append(be64(o.end), key...), o.value)
 }

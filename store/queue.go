@@ -28,9 +28,12 @@ type queue struct {
 	jobs    map[job.JID]*waitingJob
 	moments []job.Moment
 	parts   []job.Part
-	flushes []chan<- error // waiting for the next commit to be over
-	lost    lost           // since the last gap in the books
+	said    map[string]Total // never changed, only replaced
+	flushes []chan<- error   // waiting for the next commit to be over
+	lost    lost             // since the last gap in the books
 	stats   Stats
+
+	saidLast uint64 // goes up with each that replaces said
 }
 
 // waitingJob is the latest state of a job. It is never changed, only replaced.
@@ -45,12 +48,14 @@ type batch struct {
 	jobs    []*waitingJob // by JID
 	moments []job.Moment
 	parts   []job.Part
+	said    map[string]Total
+	saidAt  uint64
 	lost    lost // what the gap that goes with it says
 	flushes []chan<- error
 }
 
 func (b *batch) empty() bool {
-	return len(b.records) == 0 && len(b.jobs) == 0 && len(b.moments) == 0 && len(b.parts) == 0 && b.lost.none()
+	return len(b.records) == 0 && len(b.jobs) == 0 && len(b.moments) == 0 && len(b.parts) == 0 && len(b.said) == 0 && b.lost.none()
 }
 
 func newQueue(o Options) *queue {
@@ -172,6 +177,7 @@ func (q *queue) take() batch {
 	}
 	slices.SortFunc(b.jobs, func(a, b *waitingJob) int { return cmp.Compare(a.saved.JID, b.saved.JID) })
 	b.moments, b.parts = slices.Clip(q.moments), slices.Clip(q.parts)
+	b.said, b.saidAt = q.said, q.saidLast
 	q.fresh, q.flushes = false, nil
 	b.lost = q.tellLoss()
 	return b
@@ -190,6 +196,9 @@ func (q *queue) finish(b batch, err error) {
 			}
 		}
 		q.moments, q.parts = rest(q.moments, len(b.moments)), rest(q.parts, len(b.parts))
+		if q.saidLast == b.saidAt {
+			q.said = nil
+		}
 	} else {
 		q.lost = b.lost.with(q.lost)
 	}

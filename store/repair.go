@@ -244,6 +244,10 @@ func (r *repairing) take(path []string, key, value []byte) {
 		if !r.bad(err) {
 			r.keep("parts", key, uint64(max(p.At, 0)), r.kept["records_from"], value)
 		}
+	case kind == kindTotal && len(path) > 0 && path[0] == bucketTotals: // a page that no tree leads to may have an older sum
+		if _, err := decodeTotal(key, value); !r.bad(err) {
+			r.takeTotal(key, value)
+		}
 	case len(key) == 16, isOpenKey(key):
 		r.takeBlock(path, key, value)
 	}
@@ -275,6 +279,14 @@ func (r *repairing) keep(bucket string, key []byte, at, from uint64, value []byt
 	if r.err == nil {
 		r.err = b.Put(bytes.Clone(key), bytes.Clone(value))
 	}
+}
+
+func (r *repairing) takeTotal(key, value []byte) {
+	b, err := r.tx.CreateBucketIfNotExists([]byte(bucketTotals))
+	if err == nil {
+		err = b.Put(bytes.Clone(key), bytes.Clone(value))
+	}
+	r.held, r.err = r.held+len(value), err
 }
 
 func (r *repairing) takeJob(key, value []byte) {

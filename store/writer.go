@@ -199,6 +199,9 @@ func (s *Store) commit(b batch) error {
 				return err
 			}
 		}
+		if err := putSaid(tx, b.said); err != nil {
+			return err
+		}
 		return putRest(tx, moments, b.parts)
 	})
 	if err != nil {
@@ -247,7 +250,8 @@ func (s *Store) encodeJobs(jobs []*waitingJob) []jobOp {
 			s.opt.Log.Error("cannot encode a job for the store", "jid", w.saved.JID, "error", err)
 			continue
 		}
-		out = append(out, jobOp{jid: w.saved.JID, end: endOf(&w.saved), ended: w.ended, value: v})
+		used := UsedBy(&w.saved.Info)
+		out = append(out, jobOp{jid: w.saved.JID, end: endOf(&w.saved), ended: w.ended, value: v, user: w.saved.User, used: &used})
 	}
 	return out
 }

@@ -40,6 +40,7 @@ type jobd struct {
 	continued bool   // this jobd goes on exactly where the one before stopped
 
 	store   *store.Store
+	said    map[string]metrics.Used // to Prometheus, by the jobd before
 	journal *store.Journal
 	cgroups *kernel.Cgroups
 
@@ -81,10 +82,10 @@ type model struct {
 	saved     time.Time
 	compacted int64 // size of the journal after it was written anew
 	swept     time.Time
-	sweptAt   uint64               // process events by then
-	hopeless  job.JID              // ends although somebody is left in its cgroup
-	toSweep   []job.JID            // still to be compared with their cgroups in this round
-	spent     map[string]*spending // by user, of jobs that have ended
+	sweptAt   uint64                 // process events by then
+	hopeless  job.JID                // ends although somebody is left in its cgroup
+	toSweep   []job.JID              // still to be compared with their cgroups in this round
+	spent     map[string]store.Total // by user, of jobs that have ended
 	borrowed  map[job.JID]*borrowed
 	losses    losses
 	surveying bool
@@ -105,7 +106,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	d.clockSet = make(chan time.Time, 1)
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
-	d.spent, d.borrowed = make(map[string]*spending), make(map[job.JID]*borrowed)
+	d.borrowed = make(map[job.JID]*borrowed)
 	d.watching.ring, d.watching.subs = feed.New(), make(map[string]*subscription)
 	d.api.init()
 	d.holder = newHolder()
@@ -219,6 +220,9 @@ func (d *jobd) open() (err error) {
 		KeepRecords: days(d.cfg.Keep.ProcessDays), KeepJobs: days(d.cfg.Keep.JobDays), Floor: d.cfg.Keep.floor(),
 	})
 	if err != nil {
+		return err
+	}
+	if err = d.readTotals(); err != nil {
 		return err
 	}
 	if err = d.takeUp(); err != nil {
@@ -340,7 +344,8 @@ const (
 
 func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metrics.Handler(metrics.New(d.measure), d.log))
+	c := metrics.New(d.measure, metrics.Options{Said: d.said, Keep: d.keeper()})
+	mux.Handle("/metrics", metrics.Handler(c, d.log))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: scrapeTime, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	var once sync.Once

@@ -186,7 +186,7 @@ func (d *jobd) goOn(from kernel.Sockets, last *handover, open []job.Saved) error
 // catchUp reads what has queued up since.
 func (d *jobd) catchUp(open []job.Saved) error {
 	d.continued = true
-	if err := errors.Join(d.limitAgain(), d.begin(d.started), d.drainAll(), d.meterAnew()); err != nil {
+	if err := errors.Join(d.limitAgain(), d.begin(d.started), d.drainAll()); err != nil {
 		return err
 	}
 	d.log.Info("went on where the jobd before stopped", "jobs", len(open), "members", d.table.Balance().Live)

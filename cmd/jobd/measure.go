@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,14 +12,11 @@ import (
 	"github.com/jobd-project/jobd/job/kernel"
 	"github.com/jobd-project/jobd/job/watch"
 	"github.com/jobd-project/jobd/metrics"
+	"github.com/jobd-project/jobd/store"
 )
 
-// spending is what one user has used, ns and bytes.
+// spending is what one job has used, ns and bytes.
 type spending struct{ cpu, read, write int64 }
-
-func (s *spending) add(o spending) {
-	s.cpu, s.read, s.write = s.cpu+o.cpu, s.read+o.read, s.write+o.write
-}
 
 // atLeast raises figures that must not fall: a sample of a living process can be ahead of its exit record.
 func (s *spending) atLeast(o spending) {
@@ -35,38 +33,17 @@ type meter struct {
 type sample struct {
 	at   time.Time
 	used spending // never falls
-	base spending // used before this jobd was started: counted by the one before
 }
 
 // meterMost is how long the reading may take of a scrape; what was not read keeps its last figure.
 const meterMost = 2 * time.Millisecond
 
-// account closes a job's account with its user. It runs in the loop.
+// account closes a job's account with its user, by the same figures as the store does with the job's end. It runs in the loop.
 func (d *jobd) account(in *job.Info) {
-	final := spentOf(in)
 	d.meter.mu.Lock()
-	if s := d.meter.jobs[in.JID]; s != nil {
-		final.atLeast(s.used)
-		final.add(spending{-s.base.cpu, -s.base.read, -s.base.write})
-		delete(d.meter.jobs, in.JID)
-	}
+	delete(d.meter.jobs, in.JID)
 	d.meter.mu.Unlock()
-	u := d.spent[in.User]
-	if u == nil {
-		u = &spending{}
-		d.spent[in.User] = u
-	}
-	u.add(final)
-}
-
-func spentOf(in *job.Info) spending {
-	get := func(p *int64) int64 {
-		if p == nil {
-			return 0
-		}
-		return *p
-	}
-	return spending{get(in.CPU), get(in.ReadBytes), get(in.WriteBytes)}
+	d.spent[in.User] = d.spent[in.User].Plus(store.UsedBy(in))
 }
 
 // measure takes the snapshot for one scrape.
@@ -78,14 +55,12 @@ func (d *jobd) measure() (metrics.Snapshot, error) {
 		Jobs: map[job.State]int{job.Open: 0, job.Lingering: 0},
 	}
 	var open []reading
-	spent := make(map[string]spending)
+	var spent map[string]store.Total
 	err := d.do(ctx, func() (err error) {
 		if open, err = d.readings(); err != nil {
 			return err
 		}
-		for name, u := range d.spent {
-			spent[name] = *u
-		}
+		spent = maps.Clone(d.spent)
 		d.measureModel(&s)
 		return nil
 	})
@@ -148,17 +123,17 @@ func (d *jobd) readings() ([]reading, error) {
 }
 
 // measureJobs adds up by user: what jobs that have ended used, and what the open ones have so far.
-func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string]spending) {
+func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string]store.Total) {
 	d.meter.read(d.engine, d.cgroups, open)
 	users := make(map[string]*metrics.User)
 	user := func(name string) *metrics.User {
 		if users[name] == nil {
-			users[name] = &metrics.User{Name: name, CPU: new(int64), ReadBytes: new(int64), WriteBytes: new(int64)}
+			users[name] = &metrics.User{Name: name, CPU: new(float64), ReadBytes: new(float64), WriteBytes: new(float64)}
 		}
 		return users[name]
 	}
-	add := func(u *metrics.User, sp spending) {
-		*u.CPU, *u.ReadBytes, *u.WriteBytes = *u.CPU+sp.cpu, *u.ReadBytes+sp.read, *u.WriteBytes+sp.write
+	add := func(u *metrics.User, t store.Total) {
+		*u.CPU, *u.ReadBytes, *u.WriteBytes = *u.CPU+t.CPU, *u.ReadBytes+t.Read, *u.WriteBytes+t.Write
 	}
 	for name, sp := range spent {
 		add(user(name), sp)
@@ -247,17 +222,8 @@ func (m *meter) sample(jid job.JID) *sample {
 	return s
 }
 
-func (m *meter) used(s *sample) spending {
+func (m *meter) used(s *sample) store.Total {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return spending{s.used.cpu - s.base.cpu, s.used.read - s.base.read, s.used.write - s.base.write}
-}
-
-// rebase makes what jobs have used so far count as used before.
-func (m *meter) rebase() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range m.jobs {
-		s.base = s.used
-	}
+	return store.Total{CPU: float64(s.used.cpu) / 1e9, Read: float64(s.used.read), Write: float64(s.used.write)}
 }

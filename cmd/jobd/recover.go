@@ -50,7 +50,7 @@ func (d *jobd) recover(open []job.Saved) error {
 	if err := d.carryOut(nil); err != nil {
 		return err
 	}
-	if err := errors.Join(d.limitAgain(), d.meterAnew()); err != nil {
+	if err := d.limitAgain(); err != nil {
 		return err
 	}
 	if err := d.journal.Compact(d.store.Waiting()); err != nil || !queued {
@@ -66,17 +66,6 @@ func (d *jobd) reserveFirst() error {
 		return fmt.Errorf("cannot reserve sequence numbers: %w", err)
 	}
 	d.table.Reserve(first, limit)
-	return nil
-}
-
-// meterAnew notes what the jobs taken up have used already: the totals by user count from this start on.
-func (d *jobd) meterAnew() error {
-	open, err := d.readings()
-	if err != nil {
-		return err
-	}
-	d.meter.read(d.engine, d.cgroups, open)
-	d.meter.rebase()
 	return nil
 }
 
@@ -141,6 +130,7 @@ func (d *jobd) lastOpen() ([]job.Saved, error) {
 		case err == nil && past.State == job.Ended: // its end was committed, its journal line outlived it
 		case s.State == job.Ended:
 			d.store.EndJob(s) // its end was not
+			d.account(&s.Info)
 		default:
 			out = append(out, s)
 		}

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// Total is a sum of what was used, by a user's jobs over the years: seconds of CPU, and bytes. As nanoseconds, the CPU of a large host
+// would be more than 64 bits in a year.
+type Total struct{ CPU, Read, Write float64 }
+
+// Totals are the sums that counters of use go on from. Both only grow, but for a person who is forgotten.
+type Totals struct {
+	Used map[string]Total // by user, of jobs whose end is on disk: each job's use is in it exactly once
+	Said map[string]Total // by what a counter is called: what was told of it, and must not be taken back
+}
+
+// The bucket has both, told apart by the first letter of the key. A file that no jobd has written to since there are totals has none.
+const (
+	bucketTotals = "totals"
+	totalUsed    = 'u'
+	totalSaid    = 's'
+
+	totalName = 1024 // bytes of a name that count; bbolt has room for 32 KiB
+)
+
+func totalKey(kind byte, name string) []byte {
+	return append([]byte{kind}, name[:min(len(name), totalName)]...)
+}
+
+// Totals reads them. An error tells of those that could not be read; the others are there all the same.
+func (s *Store) Totals() (Totals, error) {
+	t := Totals{Used: make(map[string]Total), Said: make(map[string]Total)}
+	var bad error
+	err := s.view(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucketTotals))
+		if b == nil {
+			return nil
+		}
+		return b.ForEach(func(k, v []byte) error {
+			sum, err := decodeTotal(k, v)
+			switch {
+			case err != nil:
+				bad = err
+			case k[0] == totalUsed:
+				t.Used[string(k[1:])] = sum
+			default:
+				t.Said[string(k[1:])] = sum
+			}
+			return nil
+		})
+	})
+	if err == nil {
+		err = bad
+	}
+	return t, err
+}
+
+// PutSaid hands over what is about to be told of some counters. It is on disk when a Flush after it says so.
+func (s *Store) PutSaid(said map[string]Total) { s.queue.putSaid(said) }
+
+func (q *queue) putSaid(said map[string]Total) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	all := make(map[string]Total, len(q.said)+len(said)) // the one before may be being committed
+	maps.Copy(all, q.said)
+	maps.Copy(all, said)
+	q.said, q.saidLast = all, q.saidLast+1
+	q.woken()
+}
+
+func putSaid(tx *bolt.Tx, said map[string]Total) error {
+	if len(said) == 0 {
+		return nil
+	}
+	b, err := tx.CreateBucketIfNotExists([]byte(bucketTotals))
+	if err != nil {
+		return err
+	}
+	for name, t := range said {
+		key := totalKey(totalSaid, name)
+		if err := b.Put(key, encodeTotal(key, t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addUsed adds what a job has used, in the transaction that writes down its end.
+func addUsed(tx *bolt.Tx, user string, more Total) error {
+	b, err := tx.CreateBucketIfNotExists([]byte(bucketTotals))
+	if err != nil {
+		return err
+	}
+	key := totalKey(totalUsed, user)
+	sum := more
+	if v := b.Get(key); v != nil {
+		old, err := decodeTotal(key, v)
+		if err != nil { // what is left of it begins anew, and what was said of it holds
+			old = Total{}
+		}
+		sum = old.Plus(more)
+	}
+	return b.Put(key, encodeTotal(key, sum))
+}
+
+// Plus is the sum of both.
+func (t Total) Plus(o Total) Total { return Total{t.CPU + o.CPU, t.Read + o.Read, t.Write + o.Write} }
+
+// UsedBy is what a job counts for its user when it has ended. What is not known counts nothing.
+func UsedBy(in *job.Info) Total {
+	get := func(p *int64) float64 {
+		if p == nil {
+			return 0
+		}
+		return float64(max(*p, 0))
+	}
+	return Total{get(in.CPU) / 1e9, get(in.ReadBytes), get(in.WriteBytes)}
+}
+
+// forgetTotal keeps the sum, and forgets whose it was.
+func forgetTotal(tx *bolt.Tx, user string) error {
+	b := tx.Bucket([]byte(bucketTotals))
+	if b == nil || user == "" || user == Forgotten {
+		return nil
+	}
+	if err := b.Delete(totalKey(totalSaid, user)); err != nil {
+		return err
+	}
+	key := totalKey(totalUsed, user)
+	v := b.Get(key)
+	if v == nil {
+		return nil
+	}
+	sum, err := decodeTotal(key, v)
+	if err != nil {
+		sum = Total{}
+	}
+	if err := b.Delete(key); err != nil {
+		return err
+	}
+	return addUsed(tx, Forgotten, sum)
+}
+
+// A total is the frame, whose checksum is over the key too, and its three numbers, big endian. Later versions may put more behind them.
+const totalSize = frameSize + 3*8
+
+func encodeTotal(key []byte, t Total) []byte {
+	v := make([]byte, frameSize, totalSize+len(key))
+	for _, n := range []float64{t.CPU, t.Read, t.Write} {
+		v = binary.BigEndian.AppendUint64(v, math.Float64bits(n))
+	}
+	return frame(kindTotal, append(v, key...))[:totalSize]
+}
+
+func decodeTotal(key, v []byte) (t Total, err error) {
+	body, err := unframe(kindTotal, append(v[:len(v):len(v)], key...))
+	if err == nil && (len(v) < totalSize || len(key) == 0 || key[0] != totalUsed && key[0] != totalSaid) {
+		err = errFrame
+	}
+	if err != nil {
+		return Total{}, fmt.Errorf("cannot read total %q: %w: %w", key, err, ErrCorrupt)
+	}
+	for i, to := range []*float64{&t.CPU, &t.Read, &t.Write} {
+		n := math.Float64frombits(binary.BigEndian.Uint64(body[8*i:]))
+		if !(n >= 0) || math.IsInf(n, 0) {
+			return Total{}, fmt.Errorf("total %q is no sum: %w", key, ErrCorrupt)
+		}
+		*to = n
+	}
+	return t, nil
+}
