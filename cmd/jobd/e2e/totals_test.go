@@ -124,7 +124,10 @@ func TestCountersNeverFall(t *testing.T) {
 	for _, l := range logins {
 		l.wait()
 	}
-	h.openJobs(0)
+	until(t, "all jobs to have ended", func() bool {
+		open, err := h.client.List(h.soon(), control.Request{})
+		return err == nil && len(open) == 0
+	})
 	used := h.usedInBooks(t)
 	until(t, "the counters to be what the books have", func() bool {
 		last, _, _ := s.now()
