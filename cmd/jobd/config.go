@@ -45,13 +45,14 @@ type settings struct {
 	KillGrace  time.Duration `toml:"kill_grace"` // between TERM and KILL
 	Debug      bool          `toml:"debug"`
 
-	Label   labelSettings  `toml:"label"`
-	Exempt  exemptSettings `toml:"exempt"`
-	Linger  lingerSettings `toml:"linger"`
-	Record  recordSettings `toml:"record"`
-	Keep    keepSettings   `toml:"keep"`
-	Watch   watchSettings  `toml:"watch"`
-	Billing report.Billing `toml:"billing"`
+	Label   labelSettings   `toml:"label"`
+	Exempt  exemptSettings  `toml:"exempt"`
+	Linger  lingerSettings  `toml:"linger"`
+	Record  recordSettings  `toml:"record"`
+	Keep    keepSettings    `toml:"keep"`
+	Watch   watchSettings   `toml:"watch"`
+	Metrics metricsSettings `toml:"metrics"`
+	Billing report.Billing  `toml:"billing"`
 }
 
 // recordSettings say what is kept of a process.
@@ -70,10 +71,11 @@ type keepSettings struct {
 func defaultSettings() settings {
 	return settings{
 		Visibility: "own", KillGrace: 10 * time.Second,
-		Label:  labelSettings{Use: labelAuto},
-		Exempt: exemptSettings{Programs: defaultExempt()},
-		Record: recordSettings{Exec: kernel.ExecExe, Groups: slices.Sorted(maps.Keys(groups))},
-		Keep:   keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
+		Label:   labelSettings{Use: labelAuto},
+		Exempt:  exemptSettings{Programs: defaultExempt()},
+		Record:  recordSettings{Exec: kernel.ExecExe, Groups: slices.Sorted(maps.Keys(groups))},
+		Metrics: metricsSettings{Users: true},
+		Keep:    keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
 	}
 }
 
@@ -203,7 +205,7 @@ func (c *config) check() error {
 	if c.KillGrace <= 0 {
 		return errors.New("kill_grace has to be longer than 0s")
 	}
-	for _, check := range []func() error{c.Label.check, c.Exempt.check, c.Linger.check, c.Record.check, c.Keep.check, c.Billing.Check} {
+	for _, check := range []func() error{c.Label.check, c.Exempt.check, c.Linger.check, c.Record.check, c.Keep.check, c.Metrics.check, c.Billing.Check} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/jobd-project/jobd/cmd/jobd/feed"
@@ -333,28 +331,6 @@ func named(part string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", part, err)
-}
-
-// What Prometheus gets of jobd. Everybody can reach it, and nobody may take files, time or memory from logins there: who opens
-// more connections waits for those before.
-const (
-	scrapeConns = 16
-	scrapeTime  = 30 * time.Second
-)
-
-func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
-	mux := http.NewServeMux()
-	c := metrics.New(d.measure, metrics.Options{Said: d.said, Keep: d.keeper()})
-	mux.Handle("/metrics", metrics.Handler(c, d.log))
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: scrapeTime, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	var once sync.Once
-	stop := context.AfterFunc(ctx, func() { once.Do(func() { srv.Close() }) })
-	defer stop()
-	if err := srv.Serve(netutil.LimitListener(l, scrapeConns)); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }
 
 func (d *jobd) storePath() string   { return filepath.Join(d.cfg.StateDir, "jobd.db") }

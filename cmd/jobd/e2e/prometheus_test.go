@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -38,19 +39,31 @@ func sample(t *testing.T, address, query string) (v float64, ok bool) {
 	return v, true
 }
 
-// A real Prometheus scrapes jobd, and has the figures that jobd's own clients get.
-func TestPrometheus(t *testing.T) {
-	program := needProgram(t, "prometheus")
-	h := newHost(t)
-	w := h.newWorld(map[string]string{"svc": plainStack})
-	config := w.write("prometheus.yml", fmt.Sprintf(
-		"scrape_configs:\n- job_name: jobd\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  static_configs:\n  - targets: [%q]\n", h.metrics), 0o644)
-	address := freeAddress(t)
-	cmd := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(w.dir, "tsdb"), "--web.listen-address="+address)
-	log := &journal{}
+// prometheus runs one that scrapes jobd each second until the test ends, and gives its address. more goes into its configuration.
+func (h *host) prometheus(t *testing.T, more string) string {
+	t.Helper()
+	program, dir, address := needProgram(t, "prometheus"), t.TempDir(), freeAddress(t)
+	config, log := filepath.Join(dir, "prometheus.yml"), &journal{}
+	must(t, os.WriteFile(config, fmt.Appendf(nil,
+		"scrape_configs:\n- job_name: jobd\n  scrape_interval: 1s\n  scrape_timeout: 1s%s\n  static_configs:\n  - targets: [%q]\n", more, h.metrics), 0o600))
+	cmd := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+address)
 	cmd.Stderr, cmd.Env = log, []string{h.token}
 	must(t, cmd.Start())
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("prometheus said:\n%s", log)
+		}
+	})
+	return address
+}
+
+// A real Prometheus scrapes jobd, and has the figures that jobd's own clients get.
+func TestPrometheus(t *testing.T) {
+	h := newHost(t)
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	address := h.prometheus(t, "")
 	out := w.labOut("out")
 	l := w.loginEnv([]string{"LAB_OUT=" + out}, "svc", "alice", nil, "sh", "-c", built.lab+" burn 400; exec "+built.lab+" stay")
 	w.loginEnv([]string{"LAB_OUT=" + out}, "svc", "bob", nil, built.lab, "stay")
@@ -70,7 +83,7 @@ func TestPrometheus(t *testing.T) {
 		t.Errorf("jobd_balance_error %v, %v", v, ok)
 	}
 	if v, ok := sample(t, address, "up"); !ok || v != 1 {
-		t.Errorf("up %v, %v\n%s", v, ok, log)
+		t.Errorf("up %v, %v", v, ok)
 	}
 	t.Logf("alice has used %.3f s, Prometheus has %.3f", cpu, got)
 }
