@@ -36,14 +36,17 @@ func full() Snapshot {
 			{Name: `CORP\carol`, CPU: new(1.0), ReadBytes: new(1.0), WriteBytes: new(2.0)},
 		},
 		Balance: &job.Balance{Attached: 5, Inherited: 120, Adopted: 2, Departed: 109, Live: 18},
+		Drained: new(bool),
 		Engine: &Engine{
 			Name:   "connector",
 			Events: map[watch.Kind]uint64{watch.Clone: 500, watch.Exec: 300, watch.UID: 7, watch.GID: 7, watch.Exit: 480, watch.Free: 470, watch.Lost: 1, watch.Used: 465, watch.Refuse: 4, watch.Init: 200},
-			Lost:   12, Unwitnessed: 1, Resyncs: 1, Refused: 4, DegradedSince: time.Unix(1_750_000_000, 0),
+			Lost:   12, Unwitnessed: 1, Resyncs: 1, Refused: 4, RecordsMissed: 3, RecordsUntold: 2, RecordsDue: 5, ExecsUnread: 6, Unlabelled: 7, DegradedSince: time.Unix(1_750_000_000, 0),
 		},
 		Taskstats: &Taskstats{Seen: 480, Missed: 3, Unmatched: 360},
 		Store: &Store{
-			Commits: 40, Queued: 2, Dropped: 1, Errors: 1, Bytes: new(int64(65536)), LastCommit: time.Unix(1_750_000_100, 500_000_000),
+			Commits: 40, Queued: 2, Dropped: 1, Errors: 1, Bytes: new(int64(65536)), QueuedJobs: 3, DroppedJobs: 4, Free: new(int64(1 << 30)), Floor: new(int64(1 << 28)),
+			KeepRecords: 90 * 24 * time.Hour, KeepJobs: 400 * 24 * time.Hour, Commit: &Histogram{Bounds: []float64{0.01, 1}, Counts: []uint64{39, 1, 0}, Sum: 0.5},
+			LastCommit: time.Unix(1_750_000_100, 500_000_000),
 		},
 		Journal: new(int64(2048)),
 		Logins: &Logins{
@@ -53,6 +56,7 @@ func full() Snapshot {
 		},
 		Requests: []Request{{"jobs.list", "ok", 12}, {"jobs.kill", "denied", 1}},
 		Sockets:  []Socket{{"connector", new(int64(0)), new(uint64(0))}, {"taskstats", new(int64(212992)), new(uint64(3))}},
+		Watching: &Watching{Streams: 2, Subscriptions: 1}, Audit: &Audit{Sent: 12, Dropped: 1},
 	}
 }
 
@@ -151,6 +155,8 @@ func TestUnknownParts(t *testing.T) {
 		`jobd_user_jobs{user="alice"}`: "0", `jobd_user_processes{user="alice"}`: "0", "jobd_users_folded": "0",
 		`jobd_events_total{event="clone"}`: "1", "jobd_events_lost_total": "0", "jobd_unwitnessed_total": "0",
 		"jobd_resyncs_total": "0", "jobd_refused_total": "0", "jobd_degraded": "0",
+		"jobd_records_missed_total": "0", "jobd_records_untold_total": "0", "jobd_records_due": "0", "jobd_execs_unread_total": "0", "jobd_unlabelled_total": "0",
+		"jobd_store_queued_jobs": "0", "jobd_store_dropped_jobs_total": "0",
 		"jobd_store_commits_total": "0", "jobd_store_queued_records": "0", "jobd_store_dropped_records_total": "0",
 		"jobd_store_errors_total": "0", "jobd_store_halted": "0", `jobd_socket_drops_total{socket="connector"}`: "1",
 		"jobd_metrics_failures_total": "0",

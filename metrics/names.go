@@ -12,6 +12,7 @@ const (
 	nameJoined       = "jobd_members_joined_total"
 	nameDeparted     = "jobd_members_departed_total"
 	nameBalanceError = "jobd_balance_error"
+	nameDrained      = "jobd_drained"
 
 	nameUserCPU       = "jobd_user_cpu_seconds_total"
 	nameUserRead      = "jobd_user_read_bytes_total"
@@ -25,6 +26,11 @@ const (
 	nameUnwitnessed   = "jobd_unwitnessed_total"
 	nameResyncs       = "jobd_resyncs_total"
 	nameRefused       = "jobd_refused_total"
+	nameRecordsMissed = "jobd_records_missed_total"
+	nameRecordsUntold = "jobd_records_untold_total"
+	nameRecordsDue    = "jobd_records_due"
+	nameExecsUnread   = "jobd_execs_unread_total"
+	nameUnlabelled    = "jobd_unlabelled_total"
 	nameDegraded      = "jobd_degraded"
 	nameDegradedSince = "jobd_degraded_since_timestamp_seconds"
 
@@ -35,9 +41,15 @@ const (
 	nameStoreCommits    = "jobd_store_commits_total"
 	nameStoreQueued     = "jobd_store_queued_records"
 	nameStoreDropped    = "jobd_store_dropped_records_total"
+	nameStoreQueuedJobs = "jobd_store_queued_jobs"
+	nameStoreDropJobs   = "jobd_store_dropped_jobs_total"
+	nameStoreCommit     = "jobd_store_commit_duration_seconds"
 	nameStoreErrors     = "jobd_store_errors_total"
 	nameStoreHalted     = "jobd_store_halted"
 	nameStoreSize       = "jobd_store_size_bytes"
+	nameStoreFree       = "jobd_store_free_bytes"
+	nameStoreFloor      = "jobd_store_floor_bytes"
+	nameStoreKeep       = "jobd_store_keep_seconds"
 	nameStoreLastCommit = "jobd_store_last_commit_timestamp_seconds"
 	nameJournalSize     = "jobd_journal_size_bytes"
 
@@ -47,6 +59,10 @@ const (
 	nameRequests      = "jobd_api_requests_total"
 	nameSocketQueue   = "jobd_socket_receive_queue_bytes"
 	nameSocketDrops   = "jobd_socket_drops_total"
+	nameStreams       = "jobd_watch_streams"
+	nameSubscriptions = "jobd_subscriptions"
+	nameAudit         = "jobd_audit_records_total"
+	nameAuditDropped  = "jobd_audit_dropped_total"
 
 	nameFailures = "jobd_metrics_failures_total"
 
@@ -77,6 +93,7 @@ func all() []series {
 		{nameJoined, "Processes that became members, by how.", counter, l("how")},
 		{nameDeparted, "Members that exited, or were detached or moved.", counter, nil},
 		{nameBalanceError, "Members that joined less those that departed or live; anything but 0 is a bug.", gauge, nil},
+		{nameDrained, "1 while logins get no new jobs, because somebody said jobctl drain.", gauge, nil},
 
 		{nameUserCPU, "CPU time used in jobs of the user, departed and live.", counter, l(labelUser)},
 		{nameUserRead, "Bytes read from storage in jobs of the user.", counter, l(labelUser)},
@@ -90,6 +107,11 @@ func all() []series {
 		{nameUnwitnessed, "Processes gone before it could be read whose they were.", counter, nil},
 		{nameResyncs, "Scans of /proc that made up for lost events.", counter, nil},
 		{nameRefused, "New processes that were not let live.", counter, nil},
+		{nameRecordsMissed, "Members gone of whose exit there is no record.", counter, nil},
+		{nameRecordsUntold, "Members whose last use was not told in time, and is estimated.", counter, nil},
+		{nameRecordsDue, "Members gone whose last use is still to be told.", gauge, nil},
+		{nameExecsUnread, "Programs that members ran and that had gone before anybody could look.", counter, nil},
+		{nameUnlabelled, "Processes that may have been without their label in the kernel for a while.", counter, nil},
 		{nameDegraded, "1 while the engine does less than it should.", gauge, nil},
 		{nameDegradedSince, "Since when the engine does less than it should.", gauge, nil},
 
@@ -100,9 +122,15 @@ func all() []series {
 		{nameStoreCommits, "Commits to the books on disk.", counter, nil},
 		{nameStoreQueued, "Records that wait for a commit.", gauge, nil},
 		{nameStoreDropped, "Records given up because the queue was full.", counter, nil},
+		{nameStoreQueuedJobs, "States of jobs that wait for a commit.", gauge, nil},
+		{nameStoreDropJobs, "States of jobs given up because the queue was full.", counter, nil},
+		{nameStoreCommit, "Time of a commit that succeeded.", histogram, nil},
 		{nameStoreErrors, "Commits that failed.", counter, nil},
 		{nameStoreHalted, "Whether history is halted for lack of room on the disk: 1 or 0.", gauge, nil},
 		{nameStoreSize, "Size of the books on disk.", gauge, nil},
+		{nameStoreFree, "Free on the file system of the books.", gauge, nil},
+		{nameStoreFloor, "With less than that free history halts.", gauge, nil},
+		{nameStoreKeep, "How long jobs and process records are kept; absent: for ever.", gauge, l("of")},
 		{nameStoreLastCommit, "When the books were last committed.", gauge, nil},
 		{nameJournalSize, "Size of the journal of open jobs.", gauge, nil},
 
@@ -112,6 +140,10 @@ func all() []series {
 		{nameRequests, "Requests to the API.", counter, l("verb", "result")},
 		{nameSocketQueue, "Bytes that wait in a socket's receive queue.", gauge, l("socket")},
 		{nameSocketDrops, "Messages that the kernel dropped at a socket.", counter, l("socket")},
+		{nameStreams, "Streams of events that clients have open.", gauge, nil},
+		{nameSubscriptions, "Subscriptions to events of single processes.", gauge, nil},
+		{nameAudit, "Records sent to the audit daemon.", counter, nil},
+		{nameAuditDropped, "Records for the audit daemon that were given up.", counter, nil},
 
 		{nameFailures, "Snapshots, or parts of them, that could not be had or made no sense.", counter, nil},
 	}

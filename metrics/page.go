@@ -28,6 +28,8 @@ func (p *page) snapshot(s *Snapshot) {
 	p.logins(s.Logins)
 	p.requests(s.Requests)
 	p.sockets(s.Sockets)
+	p.watching(s.Watching)
+	p.audit(s.Audit)
 }
 
 func (p *page) info(s *Snapshot) {
@@ -52,6 +54,9 @@ func (p *page) jobs(s *Snapshot) {
 		for _, state := range []job.State{job.Open, job.Lingering} {
 			p.put(nameJobs, float64(s.Jobs[state]), string(state))
 		}
+	}
+	if s.Drained != nil {
+		p.put(nameDrained, oneIf(*s.Drained))
 	}
 	b := s.Balance
 	if b == nil {
@@ -99,6 +104,11 @@ func (p *page) engine(e *Engine) {
 	p.count(nameUnwitnessed, e.Unwitnessed)
 	p.count(nameResyncs, e.Resyncs)
 	p.count(nameRefused, e.Refused)
+	p.count(nameRecordsMissed, e.RecordsMissed)
+	p.count(nameRecordsUntold, e.RecordsUntold)
+	p.put(nameRecordsDue, float64(e.RecordsDue))
+	p.count(nameExecsUnread, e.ExecsUnread)
+	p.count(nameUnlabelled, e.Unlabelled)
 	if e.DegradedSince.IsZero() {
 		p.put(nameDegraded, 0)
 		return
@@ -123,10 +133,34 @@ func (p *page) store(s *Store) {
 	p.count(nameStoreCommits, s.Commits)
 	p.put(nameStoreQueued, float64(s.Queued))
 	p.count(nameStoreDropped, s.Dropped)
+	p.put(nameStoreQueuedJobs, float64(s.QueuedJobs))
+	p.count(nameStoreDropJobs, s.DroppedJobs)
+	p.histogram(nameStoreCommit, s.Commit)
 	p.count(nameStoreErrors, s.Errors)
 	p.put(nameStoreHalted, oneIf(s.Halted))
 	p.size(nameStoreSize, s.Bytes)
+	p.size(nameStoreFree, s.Free)
+	p.size(nameStoreFloor, s.Floor)
+	for of, keep := range map[string]time.Duration{"records": s.KeepRecords, "jobs": s.KeepJobs} {
+		if keep > 0 {
+			p.put(nameStoreKeep, keep.Seconds(), of)
+		}
+	}
 	p.time(nameStoreLastCommit, s.LastCommit)
+}
+
+func (p *page) watching(w *Watching) {
+	if w != nil {
+		p.put(nameStreams, float64(w.Streams))
+		p.put(nameSubscriptions, float64(w.Subscriptions))
+	}
+}
+
+func (p *page) audit(a *Audit) {
+	if a != nil {
+		p.count(nameAudit, a.Sent)
+		p.count(nameAuditDropped, a.Dropped)
+	}
 }
 
 func (p *page) logins(l *Logins) {

@@ -18,6 +18,7 @@ type Snapshot struct {
 	Jobs    map[job.State]int // in the table; a state that is not in a map that is there counts 0
 	Users   []User
 	Balance *job.Balance
+	Drained *bool // logins get no new jobs
 
 	Engine    *Engine
 	Taskstats *Taskstats // only with an engine that rests on it
@@ -26,6 +27,8 @@ type Snapshot struct {
 	Logins    *Logins
 	Requests  []Request
 	Sockets   []Socket
+	Watching  *Watching
+	Audit     *Audit // only where somebody takes the records
 }
 
 // User is what one user has open, and has used since there are totals: departed and live, before this jobd was started too. Who was
@@ -48,6 +51,11 @@ type Engine struct {
 	Unwitnessed   uint64 // processes gone before it could be read whose they were
 	Resyncs       uint64 // scans of /proc after a loss
 	Refused       uint64 // forks
+	RecordsMissed uint64 // members gone without a record
+	RecordsUntold uint64 // members whose last use is estimated
+	RecordsDue    int    // members gone whose last use is still to be told
+	ExecsUnread   uint64
+	Unlabelled    uint64 // processes
 	DegradedSince time.Time
 }
 
@@ -60,13 +68,20 @@ type Taskstats struct {
 
 // Store is the state of the books on disk.
 type Store struct {
-	Commits    uint64
-	Queued     int    // records that wait for a commit
-	Dropped    uint64 // records given up because the queue was full
-	Errors     uint64
-	Halted     bool   // there is no room on the disk
-	Bytes      *int64 // size of the file
-	LastCommit time.Time
+	Commits     uint64
+	Queued      int    // records that wait for a commit
+	Dropped     uint64 // records given up because the queue was full
+	Errors      uint64
+	QueuedJobs  int    // states of jobs that wait
+	DroppedJobs uint64 // states of jobs given up
+	Commit      *Histogram
+	Halted      bool          // there is no room on the disk
+	Bytes       *int64        // size of the file
+	Free        *int64        // bytes of the file system
+	Floor       *int64        // with less than that free history halts
+	KeepRecords time.Duration // 0: for ever
+	KeepJobs    time.Duration // 0: for ever
+	LastCommit  time.Time
 }
 
 // Logins is how requests for a job on login.sock were answered.
@@ -97,3 +112,12 @@ type Socket struct {
 	Queue *int64 // bytes in the receive queue
 	Drops *uint64
 }
+
+// Watching is who hears of events as they happen.
+type Watching struct {
+	Streams       int // of everything, or of jobs
+	Subscriptions int // to single processes
+}
+
+// Audit is how the records for the audit daemon are.
+type Audit struct{ Sent, Dropped uint64 }

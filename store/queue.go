@@ -184,7 +184,7 @@ func (q *queue) take() batch {
 }
 
 // finish takes a batch that is on disk out of the queue; one that is not (err) stays, to be tried again.
-func (q *queue) finish(b batch, err error) {
+func (q *queue) finish(b batch, took time.Duration, err error) {
 	q.mu.Lock()
 	if err == nil {
 		q.reuse(q.taken)
@@ -202,7 +202,7 @@ func (q *queue) finish(b batch, err error) {
 	} else {
 		q.lost = b.lost.with(q.lost)
 	}
-	q.count(b, err)
+	q.count(b, took, err)
 	q.mu.Unlock()
 	for _, c := range b.flushes {
 		c <- err
@@ -217,7 +217,7 @@ func rest[T any](list []T, n int) []T {
 	return list[n:]
 }
 
-func (q *queue) count(b batch, err error) {
+func (q *queue) count(b batch, took time.Duration, err error) {
 	q.stats.Failing = err != nil
 	q.halt(err)
 	switch {
@@ -228,6 +228,9 @@ func (q *queue) count(b batch, err error) {
 		}
 	case !b.empty():
 		q.stats.Commits++
+		i, _ := slices.BinarySearch(CommitBounds[:], took.Seconds())
+		q.stats.Took[i]++
+		q.stats.TookSum += took
 		q.stats.Records += uint64(len(b.records))
 		q.stats.LastCommit = time.Now()
 	}

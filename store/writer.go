@@ -29,9 +29,15 @@ type Stats struct {
 	LastCommit time.Time // zero: none yet
 	FileSize   int64     // bytes
 
+	Took    [len(CommitBounds) + 1]uint64 // commits that succeeded, by how long they took: up to each of CommitBounds, and longer
+	TookSum time.Duration
+
 	Halted    time.Time // since when history has been halted, for lack of room; zero: it is not
 	HaltedWhy error     // nil: it is not
 }
+
+// CommitBounds are the upper bounds of Stats.Took, in seconds.
+var CommitBounds = [...]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5}
 
 // PutJob hands over the state of a job that is open. The latest state of a job counts, and none after its end. What j
 // points to must not be changed afterwards.
@@ -173,7 +179,7 @@ func (s *Store) await(log *streaks, chore time.Time) wake {
 
 // commitWaiting puts what waits on disk. The last time it is tried whatever room there is.
 func (s *Store) commitWaiting(last bool) error {
-	b := s.queue.take()
+	b, began := s.queue.take(), time.Now()
 	var err error
 	if !b.empty() {
 		if !last {
@@ -183,7 +189,7 @@ func (s *Store) commitWaiting(last bool) error {
 			err = s.commit(b)
 		}
 	}
-	s.queue.finish(b, err)
+	s.queue.finish(b, time.Since(began), err)
 	return err
 }
 

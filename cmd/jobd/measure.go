@@ -80,17 +80,31 @@ func (d *jobd) measureModel(s *metrics.Snapshot) {
 	e := &metrics.Engine{
 		Name: d.engine.Name(), Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,
 		Resyncs: c.Resyncs, Refused: c.Refused, DegradedSince: since,
+		RecordsMissed: c.RecordsMissed + c.RecordsLost, RecordsUntold: c.RecordsUntold, RecordsDue: d.table.Due(),
+		ExecsUnread: c.ExecsUnread, Unlabelled: c.Unlabelled,
 	}
 	for _, k := range watch.Kinds() {
 		e.Events[k], _ = d.watch.Count(k)
 	}
 	s.Engine = e
-	s.Taskstats = &metrics.Taskstats{Seen: c.Records, Missed: c.RecordsMissed, Unmatched: c.RecordsStray}
 	b := d.table.Balance()
 	s.Balance = &b
 	size := d.journal.Size()
 	s.Journal = &size
+	drained := d.table.Drained()
+	s.Drained = &drained
+	s.Watching = &metrics.Watching{Streams: d.watching.readers, Subscriptions: len(d.watching.subs)}
+	measureHearing(s, d.engine.Name(), c)
+}
+
+// measureHearing is about what the kernel tells the engine by.
+func measureHearing(s *metrics.Snapshot, engine string, c kernel.Counts) {
 	events, records := int64(c.QueuedEvents), int64(c.QueuedRecords)
+	if engine != engineConnector {
+		s.Sockets = []metrics.Socket{{Name: "ring", Queue: &events, Drops: &c.EventsDropped}}
+		return
+	}
+	s.Taskstats = &metrics.Taskstats{Seen: c.Records, Missed: c.RecordsMissed, Unmatched: c.RecordsStray}
 	s.Sockets = []metrics.Socket{
 		{Name: "connector", Queue: &events, Drops: &c.EventsDropped},
 		{Name: "taskstats", Queue: &records, Drops: &c.RecordsLost},
@@ -155,9 +169,20 @@ func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string
 func (d *jobd) measureStore(s *metrics.Snapshot) {
 	st := d.store.Stats()
 	s.Store = &metrics.Store{Commits: st.Commits, Queued: st.Queued, Dropped: st.Dropped, Errors: st.Errors, LastCommit: st.LastCommit,
-		Halted: !st.Halted.IsZero()}
+		Halted: !st.Halted.IsZero(), QueuedJobs: st.QueuedJobs, DroppedJobs: st.DroppedJobs,
+		Commit:      &metrics.Histogram{Bounds: store.CommitBounds[:], Counts: st.Took[:], Sum: st.TookSum.Seconds()},
+		KeepRecords: max(days(d.cfg.Keep.ProcessDays), 0), KeepJobs: max(days(d.cfg.Keep.JobDays), 0),
+	}
 	if st.FileSize > 0 {
 		s.Store.Bytes = &st.FileSize
+	}
+	if free, err := store.FreeBytes(d.cfg.StateDir); err == nil {
+		s.Store.Free = &free
+	}
+	floor := max(d.cfg.Keep.floor(), 0)
+	s.Store.Floor = &floor
+	if a := d.auditing().status(); a.On {
+		s.Audit = &metrics.Audit{Sent: a.Sent, Dropped: a.Dropped}
 	}
 }
 

@@ -74,7 +74,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 	if since, why := d.troubles.degraded(); !since.IsZero() {
 		s.DegradedSince, s.DegradedWhy = &since, why
 	}
-	s.Subscribers = listeners(d.watch, d.notify)
+	s.Subscribers, s.Streams = listeners(d.watch, d.notify), d.watching.readers
 }
 
 func (d *jobd) statusOfStore(s *control.StatusAnswer) {

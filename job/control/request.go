@@ -319,6 +319,7 @@ type StatusAnswer struct {
 	Jobs          map[job.State]int `json:"jobs"`
 	Members       int               `json:"members"`
 	Subscribers   []SubscriberInfo  `json:"subscribers"`
+	Streams       int               `json:"streams"` // of events that clients have open
 	Events        map[string]uint64 `json:"events"`
 	EventsLost    uint64            `json:"events_lost"`
 	Unwitnessed   uint64            `json:"unwitnessed"`
