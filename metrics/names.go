@@ -74,7 +74,15 @@ type series struct {
 	name, help string
 	kind       prometheus.ValueType // Untyped: a histogram
 	labels     []string
+	most       int // how many series of that name there can be
 }
+
+// How many values a label can have, and how many series are a histogram.
+const (
+	users   = DefaultUsers + 1 // and other
+	few     = maxValues + 1    // and other; jobd's own words are fewer
+	buckets = 14               // 11 bounds and +Inf, the sum and the count
+)
 
 // all lists every series there is.
 func all() []series {
@@ -85,66 +93,66 @@ func all() []series {
 	)
 	l := func(names ...string) []string { return names }
 	return []series{
-		{nameInfo, "1; the version of jobd, the engine and the cgroup mode in effect.", gauge, l("version", "engine", "cgroup")},
-		{nameWitness, "1 for each witness in use.", gauge, l("witness")},
+		{nameInfo, "1; the version of jobd, the engine and the cgroup mode in effect.", gauge, l("version", "engine", "cgroup"), 1},
+		{nameWitness, "1 for each witness in use.", gauge, l("witness"), few},
 
-		{nameJobs, "Jobs that have not ended.", gauge, l("state")},
-		{nameMembers, "Live processes in jobs, counted from the table.", gauge, nil},
-		{nameJoined, "Processes that became members, by how.", counter, l("how")},
-		{nameDeparted, "Members that exited, or were detached or moved.", counter, nil},
-		{nameBalanceError, "Members that joined less those that departed or live; anything but 0 is a bug.", gauge, nil},
-		{nameDrained, "1 while logins get no new jobs, because somebody said jobctl drain.", gauge, nil},
+		{nameJobs, "Jobs that have not ended.", gauge, l("state"), 2},
+		{nameMembers, "Live processes in jobs, counted from the table.", gauge, nil, 1},
+		{nameJoined, "Processes that became members, by how.", counter, l("how"), 3},
+		{nameDeparted, "Members that exited, or were detached or moved.", counter, nil, 1},
+		{nameBalanceError, "Members that joined less those that departed or live; anything but 0 is a bug.", gauge, nil, 1},
+		{nameDrained, "1 while logins get no new jobs, because somebody said jobctl drain.", gauge, nil, 1},
 
-		{nameUserCPU, "CPU time used in jobs of the user, departed and live.", counter, l(labelUser)},
-		{nameUserRead, "Bytes read from storage in jobs of the user.", counter, l(labelUser)},
-		{nameUserWrite, "Bytes written to storage in jobs of the user.", counter, l(labelUser)},
-		{nameUserJobs, "Jobs of the user that have not ended.", gauge, l(labelUser)},
-		{nameUserProcesses, "Live processes in jobs of the user.", gauge, l(labelUser)},
-		{nameUsersFolded, "Users who are added up under user=\"other\".", gauge, nil},
+		{nameUserCPU, "CPU time used in jobs of the user, departed and live.", counter, l(labelUser), users},
+		{nameUserRead, "Bytes read from storage in jobs of the user.", counter, l(labelUser), users},
+		{nameUserWrite, "Bytes written to storage in jobs of the user.", counter, l(labelUser), users},
+		{nameUserJobs, "Jobs of the user that have not ended.", gauge, l(labelUser), users},
+		{nameUserProcesses, "Live processes in jobs of the user.", gauge, l(labelUser), users},
+		{nameUsersFolded, "Users who are added up under user=\"other\".", gauge, nil, 1},
 
-		{nameEvents, "Events dispatched, by kind.", counter, l("event")},
-		{nameEventsLost, "Events that the kernel dropped before they were read.", counter, nil},
-		{nameUnwitnessed, "Processes gone before it could be read whose they were.", counter, nil},
-		{nameResyncs, "Scans of /proc that made up for lost events.", counter, nil},
-		{nameRefused, "New processes that were not let live.", counter, nil},
-		{nameRecordsMissed, "Members gone of whose exit there is no record.", counter, nil},
-		{nameRecordsUntold, "Members whose last use was not told in time, and is estimated.", counter, nil},
-		{nameRecordsDue, "Members gone whose last use is still to be told.", gauge, nil},
-		{nameExecsUnread, "Programs that members ran and that had gone before anybody could look.", counter, nil},
-		{nameUnlabelled, "Processes that may have been without their label in the kernel for a while.", counter, nil},
-		{nameDegraded, "1 while the engine does less than it should.", gauge, nil},
-		{nameDegradedSince, "Since when the engine does less than it should.", gauge, nil},
+		{nameEvents, "Events dispatched, by kind.", counter, l("event"), 10},
+		{nameEventsLost, "Events that the kernel dropped before they were read.", counter, nil, 1},
+		{nameUnwitnessed, "Processes gone before it could be read whose they were.", counter, nil, 1},
+		{nameResyncs, "Scans of /proc that made up for lost events.", counter, nil, 1},
+		{nameRefused, "New processes that were not let live.", counter, nil, 1},
+		{nameRecordsMissed, "Members gone of whose exit there is no record.", counter, nil, 1},
+		{nameRecordsUntold, "Members whose last use was not told in time, and is estimated.", counter, nil, 1},
+		{nameRecordsDue, "Members gone whose last use is still to be told.", gauge, nil, 1},
+		{nameExecsUnread, "Programs that members ran and that had gone before anybody could look.", counter, nil, 1},
+		{nameUnlabelled, "Processes that may have been without their label in the kernel for a while.", counter, nil, 1},
+		{nameDegraded, "1 while the engine does less than it should.", gauge, nil, 1},
+		{nameDegradedSince, "Since when the engine does less than it should.", gauge, nil, 1},
 
-		{nameTaskstats, "Exit records read from taskstats.", counter, nil},
-		{nameTaskstatsMissed, "Members gone without an exit record.", counter, nil},
-		{nameTaskstatsUnmatched, "Exit records whose process nobody knew.", counter, nil},
+		{nameTaskstats, "Exit records read from taskstats.", counter, nil, 1},
+		{nameTaskstatsMissed, "Members gone without an exit record.", counter, nil, 1},
+		{nameTaskstatsUnmatched, "Exit records whose process nobody knew.", counter, nil, 1},
 
-		{nameStoreCommits, "Commits to the books on disk.", counter, nil},
-		{nameStoreQueued, "Records that wait for a commit.", gauge, nil},
-		{nameStoreDropped, "Records given up because the queue was full.", counter, nil},
-		{nameStoreQueuedJobs, "States of jobs that wait for a commit.", gauge, nil},
-		{nameStoreDropJobs, "States of jobs given up because the queue was full.", counter, nil},
-		{nameStoreCommit, "Time of a commit that succeeded.", histogram, nil},
-		{nameStoreErrors, "Commits that failed.", counter, nil},
-		{nameStoreHalted, "Whether history is halted for lack of room on the disk: 1 or 0.", gauge, nil},
-		{nameStoreSize, "Size of the books on disk.", gauge, nil},
-		{nameStoreFree, "Free on the file system of the books.", gauge, nil},
-		{nameStoreFloor, "With less than that free history halts.", gauge, nil},
-		{nameStoreKeep, "How long jobs and process records are kept; absent: for ever.", gauge, l("of")},
-		{nameStoreLastCommit, "When the books were last committed.", gauge, nil},
-		{nameJournalSize, "Size of the journal of open jobs.", gauge, nil},
+		{nameStoreCommits, "Commits to the books on disk.", counter, nil, 1},
+		{nameStoreQueued, "Records that wait for a commit.", gauge, nil, 1},
+		{nameStoreDropped, "Records given up because the queue was full.", counter, nil, 1},
+		{nameStoreQueuedJobs, "States of jobs that wait for a commit.", gauge, nil, 1},
+		{nameStoreDropJobs, "States of jobs given up because the queue was full.", counter, nil, 1},
+		{nameStoreCommit, "Time of a commit that succeeded.", histogram, nil, buckets},
+		{nameStoreErrors, "Commits that failed.", counter, nil, 1},
+		{nameStoreHalted, "Whether history is halted for lack of room on the disk: 1 or 0.", gauge, nil, 1},
+		{nameStoreSize, "Size of the books on disk.", gauge, nil, 1},
+		{nameStoreFree, "Free on the file system of the books.", gauge, nil, 1},
+		{nameStoreFloor, "With less than that free history halts.", gauge, nil, 1},
+		{nameStoreKeep, "How long jobs and process records are kept; absent: for ever.", gauge, l("of"), 2},
+		{nameStoreLastCommit, "When the books were last committed.", gauge, nil, 1},
+		{nameJournalSize, "Size of the journal of open jobs.", gauge, nil, 1},
 
-		{nameLogins, "Logins answered, by what they became.", counter, l("kind")},
-		{nameLoginsRefused, "Logins refused, by the code of the answer.", counter, l("code")},
-		{nameLoginDuration, "Time from a login's request to its answer.", histogram, nil},
-		{nameRequests, "Requests to the API.", counter, l("verb", "result")},
-		{nameSocketQueue, "Bytes that wait in a socket's receive queue.", gauge, l("socket")},
-		{nameSocketDrops, "Messages that the kernel dropped at a socket.", counter, l("socket")},
-		{nameStreams, "Streams of events that clients have open.", gauge, nil},
-		{nameSubscriptions, "Subscriptions to events of single processes.", gauge, nil},
-		{nameAudit, "Records sent to the audit daemon.", counter, nil},
-		{nameAuditDropped, "Records for the audit daemon that were given up.", counter, nil},
+		{nameLogins, "Logins answered, by what they became.", counter, l("kind"), 2},
+		{nameLoginsRefused, "Logins refused, by the code of the answer.", counter, l("code"), few},
+		{nameLoginDuration, "Time from a login's request to its answer.", histogram, nil, buckets},
+		{nameRequests, "Requests to the API.", counter, l("verb", "result"), few * few},
+		{nameSocketQueue, "Bytes that wait in a socket's receive queue.", gauge, l("socket"), few},
+		{nameSocketDrops, "Messages that the kernel dropped at a socket.", counter, l("socket"), few},
+		{nameStreams, "Streams of events that clients have open.", gauge, nil, 1},
+		{nameSubscriptions, "Subscriptions to events of single processes.", gauge, nil, 1},
+		{nameAudit, "Records sent to the audit daemon.", counter, nil, 1},
+		{nameAuditDropped, "Records for the audit daemon that were given up.", counter, nil, 1},
 
-		{nameFailures, "Snapshots, or parts of them, that could not be had or made no sense.", counter, nil},
+		{nameFailures, "Snapshots, or parts of them, that could not be had or made no sense.", counter, nil, 1},
 	}
 }
