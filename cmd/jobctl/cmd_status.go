@@ -46,6 +46,9 @@ func (a *app) statusFacts(st control.StatusAnswer) *facts {
 	f.add("jobs", jobCounts(st.Jobs))
 	f.add("members", fmt.Sprint(st.Members))
 	subscriberFacts(f, st.Subscribers)
+	if st.Streams > 0 {
+		f.add("streams", fmt.Sprintf("%d of events are open", st.Streams))
+	}
 	f.add("events", eventCounts(st.Events))
 	f.add("missed", fmt.Sprintf("%d events, %d witnesses, %d exit records; %s", st.EventsLost, st.Unwitnessed,
 		st.RecordsMissed, count(st.Resyncs, "resync", "resyncs")))
