@@ -28,6 +28,10 @@ var loginBuckets = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0
 func (c *counters) init() {
 	c.requests, c.kills = make(map[[2]string]uint64), make(map[uint32]int)
 	c.answered, c.refused = map[string]uint64{"new": 0, "mark": 0}, make(map[string]uint64)
+	for _, code := range []control.Code{control.BadRequest, control.Denied, control.Conflict, control.Timeout, control.Disabled,
+		control.Busy, control.Unavailable, control.Internal} {
+		c.refused[string(code)] = 0 // Prometheus sees no rise in a series that was not there before
+	}
 	c.latency = metrics.Histogram{Bounds: loginBuckets[:], Counts: make([]uint64, len(loginBuckets)+1)}
 }
 

@@ -39,13 +39,18 @@ func sample(t *testing.T, address, query string) (v float64, ok bool) {
 	return v, true
 }
 
+// dashboards is where the rules and the dashboard are.
+const dashboards = "../../../metrics/dashboards"
+
 // prometheus runs one that scrapes jobd each second until the test ends, and gives its address. more goes into its configuration.
 func (h *host) prometheus(t *testing.T, more string) string {
 	t.Helper()
 	program, dir, address := needProgram(t, "prometheus"), t.TempDir(), freeAddress(t)
+	rules, err := filepath.Abs(filepath.Join(dashboards, "alerts.yml"))
+	must(t, err)
 	config, log := filepath.Join(dir, "prometheus.yml"), &journal{}
 	must(t, os.WriteFile(config, fmt.Appendf(nil,
-		"scrape_configs:\n- job_name: jobd\n  scrape_interval: 1s\n  scrape_timeout: 1s%s\n  static_configs:\n  - targets: [%q]\n", more, h.metrics), 0o600))
+		"rule_files: [%s]\nglobal: {evaluation_interval: 1s}\nscrape_configs:\n- job_name: jobd\n  scrape_interval: 1s\n  scrape_timeout: 1s%s\n  static_configs:\n  - targets: [%q]\n", rules, more, h.metrics), 0o600))
 	cmd := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+address)
 	cmd.Stderr, cmd.Env = log, []string{h.token}
 	must(t, cmd.Start())
