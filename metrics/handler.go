@@ -1,10 +1,13 @@
 package metrics
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,9 +43,20 @@ func Handler(c *Collector, log *slog.Logger) http.Handler {
 	})
 }
 
+// hungUp is whoever scrapes and goes away: anybody can do that as often as they like, and it is nobody's trouble but theirs.
+func hungUp(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
 // errorLog is a promhttp.Logger.
 type errorLog struct{ log *slog.Logger }
 
 func (l errorLog) Println(v ...any) {
+	for _, a := range v {
+		if err, ok := a.(error); ok && hungUp(err) {
+			l.log.Debug("a scrape was not waited for", "error", err)
+			return
+		}
+	}
 	l.log.Error("cannot serve metrics", "error", strings.TrimSpace(fmt.Sprintln(v...)))
 }

@@ -2,11 +2,14 @@ package metrics
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,5 +105,17 @@ func TestManyAtOnce(t *testing.T) {
 		if code := <-codes; code != http.StatusOK {
 			t.Errorf("status %d, want 200", code)
 		}
+	}
+}
+
+// Who goes away before the answer is there does not fill the log.
+func TestWhoHangsUp(t *testing.T) {
+	var log strings.Builder
+	ctx, hangUp := context.WithCancel(t.Context())
+	h := Handler(New(func() (Snapshot, error) { hangUp(); return Snapshot{}, nil }, Options{}), slog.New(slog.NewTextHandler(&log, nil)))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil))
+	errorLog{slog.New(slog.NewTextHandler(&log, nil))}.Println("error encoding and sending metric family:", &net.OpError{Op: "write", Err: syscall.EPIPE})
+	if log.Len() > 0 {
+		t.Error(log.String())
 	}
 }

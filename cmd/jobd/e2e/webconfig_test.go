@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The password of the test, and what bcrypt makes of it.
@@ -229,4 +231,33 @@ func TestPrometheusOverTLS(t *testing.T) {
 		n, has := sample(t, address, "jobd_members")
 		return ok && v == 1 && has && n == 0
 	})
+}
+
+// With metrics.users = false nobody is named, and the sum of everybody goes on where it was when jobd is killed.
+func TestMetricsWithoutUsers(t *testing.T) {
+	h := plainHost(t)
+	h.mayLose = true
+	h.configure("[metrics]\nusers = false\n")
+	h.start()
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	l := w.login("svc", "alice", nil, built.lab, "burn", "200")
+	l.wait()
+	h.ended(l.jid)
+	const series = "jobd_user_cpu_seconds_total"
+	var told float64
+	until(t, "the sum to have what was used", func() bool {
+		now, err := readMetrics(h.soon(), h.metrics)
+		for name := range now {
+			if strings.Contains(name, "user=") || strings.Contains(name, "alice") {
+				t.Fatalf("somebody is named: %s", name)
+			}
+		}
+		told = now[series]
+		return err == nil && told >= 0.2
+	})
+	h.stop(unix.SIGKILL)
+	h.start()
+	if now, err := readMetrics(h.soon(), h.metrics); err != nil || now[series] < told {
+		t.Errorf("it was %v, and is %v, %v", told, now[series], err)
+	}
 }
