@@ -125,7 +125,8 @@ var alertCases = []struct {
 	{"JobdAuditDropped", "12m", `jobd_audit_dropped_total 0x8 1x8`, `jobd_audit_dropped_total 3x20`},
 	{"JobdJobsLinger", "13h", `jobd_jobs{state="lingering"} 1x800`, "jobd_jobs{state=\"lingering\"} 1x600 0 1x200\njobd_jobs{state=\"open\"} 5x800"},
 	{"JobdUserOverThreshold", "60m", `jobd_user_cpu_seconds_total{user="alice"} 0+500x90`,
-		"jobd_user_cpu_seconds_total{user=\"alice\"} 0+470x90\njobd_user_cpu_seconds_total{user=\"other\"} 0+9000x90\njobd_user_cpu_seconds_total 0+9000x90"},
+		"jobd_user_cpu_seconds_total{user=\"alice\"} 0+470x90\njobd_user_cpu_seconds_total{user=\"other\"} 0+9000x90\n" +
+			"jobd_user_cpu_seconds_total 0+9000x90"},
 }
 
 // histogram is one of which so many of a hundred are done in good time, and the others take longer than anybody wants.

@@ -101,7 +101,7 @@ func (d *jobd) serveWeb(srv *http.Server, l net.Listener) error {
 		return web.Serve(l, srv, &web.FlagConfig{WebConfigFile: &file}, d.log)
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		d.log.Warn("everybody who can reach this address can see who uses this host, and how much: set metrics.web_config, or metrics.users = false",
+		d.log.Warn("everybody who can reach this address can see what is used on this host, and by whom: set metrics.web_config",
 			"metrics", a.String())
 	}
 	return srv.Serve(l)

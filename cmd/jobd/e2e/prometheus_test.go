@@ -50,7 +50,8 @@ func (h *host) prometheus(t *testing.T, more string) string {
 	must(t, err)
 	config, log := filepath.Join(dir, "prometheus.yml"), &journal{}
 	must(t, os.WriteFile(config, fmt.Appendf(nil,
-		"rule_files: [%s]\nglobal: {evaluation_interval: 1s}\nscrape_configs:\n- job_name: jobd\n  scrape_interval: 1s\n  scrape_timeout: 1s%s\n  static_configs:\n  - targets: [%q]\n", rules, more, h.metrics), 0o600))
+		"rule_files: [%s]\nglobal: {evaluation_interval: 1s}\nscrape_configs:\n- job_name: jobd\n  scrape_interval: 1s\n  scrape_timeout: 1s%s\n"+
+			"  static_configs:\n  - targets: [%q]\n", rules, more, h.metrics), 0o600))
 	cmd := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+address)
 	cmd.Stderr, cmd.Env = log, []string{h.token}
 	must(t, cmd.Start())
