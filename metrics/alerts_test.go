@@ -123,7 +123,8 @@ var alertCases = []struct {
 		"jobd_logins_refused_total{code=\"disabled\"} 0+9x20\njobd_logins_refused_total{code=\"busy\"} 0x8 3x9"},
 	{"JobdDrained", "250m", `jobd_drained 1x300`, `jobd_drained 1x200 0 1x100`},
 	{"JobdAuditDropped", "12m", `jobd_audit_dropped_total 0x8 1x8`, `jobd_audit_dropped_total 3x20`},
-	{"JobdJobsLinger", "13h", `jobd_jobs{state="lingering"} 1x800`, "jobd_jobs{state=\"lingering\"} 1x600 0 1x200\njobd_jobs{state=\"open\"} 5x800"},
+	{"JobdJobsLinger", "13h", `jobd_jobs{state="lingering"} 1x800`,
+		"jobd_jobs{state=\"lingering\"} 1x600 0 1x200\njobd_jobs{state=\"open\"} 5x800"},
 	{"JobdUserOverThreshold", "60m", `jobd_user_cpu_seconds_total{user="alice"} 0+500x90`,
 		"jobd_user_cpu_seconds_total{user=\"alice\"} 0+470x90\njobd_user_cpu_seconds_total{user=\"other\"} 0+9000x90\n" +
 			"jobd_user_cpu_seconds_total 0+9000x90"},

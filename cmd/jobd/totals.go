@@ -26,7 +26,7 @@ func (d *jobd) readTotals() error {
 
 const (
 	keepEvery = 500 * time.Millisecond // who scrapes more often is told the same again: everybody may, and a commit is a write to the disk
-	keepMost  = time.Second            // a scrape does not wait longer for the disk
+	keepMost  = 500 * time.Millisecond // a scrape does not wait longer for the disk
 )
 
 // keeper gives what a collector has its counters kept by.

@@ -79,8 +79,8 @@ func queries(t *testing.T) map[string][]string {
 	return out
 }
 
-// Every query of the dashboard, asked of a real Prometheus that scrapes a real jobd under load, has data; every series in it is there; every
-// rule for alerts can be judged; and no series is there more often than its page says.
+// Every query of the dashboard, asked of a real Prometheus that scrapes a real jobd under load, has data; every series in it is there;
+// every rule for alerts can be judged; and no series is there more often than its page says.
 func TestDashboard(t *testing.T) {
 	h := newHost(t)
 	w := h.newWorld(map[string]string{"svc": plainStack})
