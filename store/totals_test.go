@@ -57,6 +57,21 @@ func TestTotals(t *testing.T) {
 	if d := cmp.Diff(want, totalsOf(t, s)); d != "" {
 		t.Errorf("opened again:\n%s", d)
 	}
+	must(t, s.Close())
+	if _, _, err := Compact(t.Context(), path, nil); err != nil {
+		t.Fatal(err)
+	}
+	again := path + ".repaired"
+	if _, err := Repair(t.Context(), path, again, Options{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s = opened(t, again, Options{})
+	if d := cmp.Diff(want, totalsOf(t, s)); d != "" {
+		t.Errorf("compacted and repaired:\n%s", d)
+	}
+	if c, err := s.Check(t.Context(), nil); err != nil || len(c.Problems) > 0 {
+		t.Errorf("check: %v, %v", c.Problems, err)
+	}
 }
 
 // Who is forgotten leaves the sum behind.
