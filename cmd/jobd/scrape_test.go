@@ -22,6 +22,7 @@ func TestWebConfig(t *testing.T) {
 	for _, c := range []struct{ name, web, bad string }{
 		{"OK nothing", "", ""},
 		{"OK password", "basic_auth_users:\n  prom: $2b$05$jobdjobdjobdjobdjobdj.FFlt7pMiCk/.AiJ70vZXSvjfryYcfIq\n", ""},
+		{"OK rate", "rate_limit: {interval: 1s, burst: 10}\n", ""},
 		{"bad syntax", "basic_auth_users: [\n", "yaml: line 1"},
 		{"bad key", "tls_server_confg:\n", "field tls_server_confg not found"},
 		{"bad password", "basic_auth_users:\n  prom: secret\n", "hash"},
