@@ -2,14 +2,17 @@
 #   VERSION   what jobd --version says              make build VERSION=1.2.3
 #   PKG, RUN  which tests                           make test PKG=./job/... RUN=Stories
 #   FUZZTIME  how long each fuzzer runs             make fuzz FUZZTIME=1m
+#   DESTDIR   where to install, and                make install DESTDIR=/tmp/jobd PREFIX=/usr
+#   PREFIX    below which directory
 #   STEPS     how many random operations, each with  make soak STEPS=5000 SEED=7
 #   SEED      which ones; 0: new ones
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null || echo dev)
 PKG      ?= ./...
 RUN      ?= .
 FUZZTIME ?= 20s
 STEPS    ?= 100000
+BIN      ?= bin
 SEED     ?= 0
 GO       ?= go
 CC       ?= cc
@@ -21,29 +24,42 @@ LIB_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-
 JCOMMANDS  := jstat jkill jwait jattach jdetach jsethid
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all build demo test test-bpf test-vm test-full bench fuzz soak lint bpf deps clean
+PACKAGING   := cmd/jobd/packaging
+
+.PHONY: all build install uninstall packages demo test test-bpf test-vm test-full bench fuzz soak lint bpf deps clean
 all: build
 
-build: bin/jobd bin/jobctl bin/pam_job.so bin/libjob.so bin/jcompat
+build: $(BIN)/jobd $(BIN)/jobctl $(BIN)/pam_job.so $(BIN)/libjob.so $(BIN)/jcompat
 
 # jobd asks no name service and needs no C; jobctl opens PAM sessions, and does.
-bin/jobd: FORCE
+$(BIN)/jobd: FORCE
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/jobd
-bin/jobctl: FORCE
+$(BIN)/jobctl: FORCE
 	CGO_ENABLED=1 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/jobctl
-bin/pam_job.so: $(wildcard pam/module/*.c pam/module/*.h) pam/module/pam_job.map
-	@mkdir -p bin
+$(BIN)/pam_job.so: $(wildcard pam/module/*.c pam/module/*.h) pam/module/pam_job.map
+	@mkdir -p $(BIN)
 	$(CC) $(PAM_CFLAGS) $(PAM_LDFLAGS) -o $@ $(wildcard pam/module/*.c) -lpam
 # SGI's job library, for programs that are linked to it, and its commands: one program, by their names.
-bin/libjob.so: bin/libjob.so.2
+$(BIN)/libjob.so: $(BIN)/libjob.so.2
 	ln -sf libjob.so.2 $@
-bin/libjob.so.2: $(wildcard libjob/*.c libjob/*.h) libjob/libjob.map
-	@mkdir -p bin
+$(BIN)/libjob.so.2: $(wildcard libjob/*.c libjob/*.h) libjob/libjob.map
+	@mkdir -p $(BIN)
 	$(CC) $(PAM_CFLAGS) $(LIB_LDFLAGS) -o $@ $(wildcard libjob/*.c)
-bin/jcompat: FORCE
+$(BIN)/jcompat: FORCE
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/jcompat
-	for name in $(JCOMMANDS); do ln -sf jcompat bin/$$name || exit; done
+	for name in $(JCOMMANDS); do ln -sf jcompat $(BIN)/$$name || exit; done
 FORCE:
+
+# For who has no packages: below DESTDIR, in PREFIX (/usr/local). Build first, then install as root.
+install:
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BIN='$(BIN)' $(PACKAGING)/install.sh
+uninstall:
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BIN='$(BIN)' $(PACKAGING)/install.sh --uninstall
+
+# A .deb and an .rpm in dist, for amd64 and arm64 (ARCHES).
+packages: deps
+	.ci/deps packages
+	$(PACKAGING)/build.sh
 
 # The main job on this machine, from nothing. Installs a C compiler and libpam's headers if they are missing.
 demo: deps build

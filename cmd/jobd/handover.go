@@ -235,7 +235,7 @@ func (d *jobd) holdAll(open *doors) {
 	}
 	if err != nil {
 		d.log.Error("the service manager cannot hold jobd's sockets: what happens while jobd is restarted will be looked for afterwards", "error", err)
-		d.holder.socket = ""
+		d.holder.holds = false
 		return
 	}
 	d.engine.Keep()

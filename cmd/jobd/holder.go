@@ -25,13 +25,15 @@ const (
 
 // holder is the service manager, as the one who holds descriptors.
 type holder struct {
-	socket string              // its notification socket; "": there is nobody who could hold anything
-	files  map[string]*os.File // what it held for this jobd
+	manager string              // its notification socket; "": there is none
+	holds   bool                // it takes descriptors
+	files   map[string]*os.File // what it held for this jobd
 }
 
 // newHolder takes what was passed to this process (sd_listen_fds(3)).
 func newHolder() *holder {
-	h := &holder{socket: os.Getenv("NOTIFY_SOCKET"), files: make(map[string]*os.File)}
+	manager := os.Getenv("NOTIFY_SOCKET")
+	h := &holder{manager: manager, holds: manager != "", files: make(map[string]*os.File)}
 	for _, f := range activation.Files(true) {
 		if old := h.files[f.Name()]; old != nil {
 			old.Close() // of a name the newest counts
@@ -42,7 +44,7 @@ func newHolder() *holder {
 }
 
 // there reports whether there is somebody to hold something.
-func (h *holder) there() bool { return h.socket != "" }
+func (h *holder) there() bool { return h.holds }
 
 // fd gives a descriptor that was held; -1: none was.
 func (h *holder) fd(name string) int {
@@ -79,7 +81,12 @@ func (h *holder) tell(state string, rights []byte) error {
 	if !h.there() {
 		return nil
 	}
-	path := h.socket
+	return h.send(state, rights, 0)
+}
+
+// send is one message to it (sd_notify(3)), with or without somebody who could hold anything.
+func (h *holder) send(state string, rights []byte, flags int) error {
+	path := h.manager
 	if strings.HasPrefix(path, "@") {
 		path = "\x00" + path[1:]
 	}
@@ -88,7 +95,7 @@ func (h *holder) tell(state string, rights []byte) error {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendmsg(fd, []byte(state), rights, &unix.SockaddrUnix{Name: path}, 0); err != nil {
+	if err := unix.Sendmsg(fd, []byte(state), rights, &unix.SockaddrUnix{Name: path}, flags); err != nil {
 		return fmt.Errorf("cannot tell the service manager: %w", err)
 	}
 	return nil

@@ -31,6 +31,8 @@ const saveUsed = 5 * time.Second
 func (d *jobd) loop(ctx context.Context) error {
 	defer close(d.ended)
 	var timer <-chan time.Time // nil while nothing waits
+	beats, stopBeats := d.beats()
+	defer stopBeats()
 	for {
 		select {
 		case c := <-d.logins: // whatever else waits: nothing on the other sockets delays a login
@@ -38,12 +40,17 @@ func (d *jobd) loop(ctx context.Context) error {
 				return err
 			}
 			continue
+		case <-beats: // also where logins never cease
+			d.beat()
+			continue
 		default:
 		}
 		d.engine.Rest()
 		select {
 		case <-ctx.Done():
 			return d.stop()
+		case <-beats:
+			d.beat()
 		case <-d.engine.Ready():
 			if err := d.engine.Err(); err != nil {
 				return fmt.Errorf("the engine failed: %w", err)
