@@ -22,6 +22,7 @@ type holder struct {
 	mu    sync.Mutex
 	names []string
 	files []*os.File
+	beats int // how often jobd said that it goes round
 }
 
 func newHolder(t *testing.T, dir string) *holder {
@@ -58,6 +59,9 @@ func (hold *holder) take(text string, rights []byte) {
 	for line := range strings.Lines(text) {
 		k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
 		fields[k] = v
+	}
+	if fields["WATCHDOG"] == "1" {
+		hold.beats++
 	}
 	name := fields["FDNAME"]
 	if fields["FDSTOREREMOVE"] != "" {
@@ -106,6 +110,12 @@ func (hold *holder) held() []string {
 	hold.mu.Lock()
 	defer hold.mu.Unlock()
 	return append([]string(nil), hold.names...)
+}
+
+func (hold *holder) heard() int {
+	hold.mu.Lock()
+	defer hold.mu.Unlock()
+	return hold.beats
 }
 
 // command runs jobd with what is held.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # make packages: a .deb and a .rpm for each of ARCHES, in DIST. Two builds of one commit give the same bytes: times are the commit's, owners
-# root, paths nobody's. README.md beside this file says what is in them. PACKAGE_VERSION and FORMATS (deb rpm) for tests.
+# root, paths nobody's. README.md beside this file says what is in them. For tests: FORMATS (deb rpm), PACKAGE_VERSION, and PROGRAMS, where the
+# programs of this machine's architecture have been built already.
 set -eu -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../../.." && pwd)
@@ -48,13 +49,17 @@ pam_of() {
 build() {
 	local dir=$work/$1
 	mkdir -p "$dir/bin"
+	licences "$1" >"$dir/bin/third-party.txt"
+	if [ "$1" = "$native" ] && [ -n "${PROGRAMS:-}" ]; then
+		cp -a "$PROGRAMS"/{jobd,jobctl,jcompat,pam_job.so,libjob.so.2} "$dir/bin/"
+		return
+	fi
 	if [ "$1" != "$native" ]; then
 		pam_of "$(triplet "$1")" "$dir/pam"
 		CC="$(triplet "$1")-gcc -I$dir/pam/include -L$dir/pam"
 		export CC
 	fi
 	GOARCH=$1 make --no-print-directory -s build BIN="$dir/bin"
-	licences "$1" >"$dir/bin/third-party.txt"
 }
 
 # licences ARCH: of the modules whose code is in the programs, which is what they ask for.

@@ -139,6 +139,14 @@ cpu_of() { awk '$1 == "usage_usec" { printf "%.0f\n", $2 * 1000 }' "/sys/fs/cgro
 
 # --- the checks
 
+# As an administrator does it. No login makes a job until the profile is enabled.
+package_is_installed() {
+	equals 'dpkg installs the package' "$(code dpkg -i "$lib"/jobd_1_*.deb)" 0
+	equals 'and no PAM stack has the module' "$(/usr/lib/jobd/pam-lines)" ''
+	equals 'pam-auth-update enables it' "$(code pam-auth-update --enable jobd)" 0
+	equals 'behind pam_systemd' "$(grep -o 'pam_[sj][a-z]*.so' /etc/pam.d/common-session | paste -sd' ')" 'pam_systemd.so pam_job.so'
+}
+
 # The host as it is, before jobd is asked anything: what follows rests on it.
 host_is_a_host() {
 	contains 'cgroup v2 has its controllers' "$(cat /sys/fs/cgroup/cgroup.controllers)" memory
@@ -178,7 +186,7 @@ jobd_is_ready() {
 login_is_a_job() {
 	seq=$(in_login main 'jobctl id --json' | jq -r .seq)
 	matches 'jobctl id in the login says its job' "$seq" '^[0-9]+$'
-	equals 'jobctl list has one job of alice' "$(ask '[.[] | select(.user == "alice") | .seq] | join(" ")' list)" "$seq"
+	equals 'jobctl list has one job of alice' "$(ask '[.[] | select(.user == "alice" and .service == "sshd") | .seq] | join(" ")' list)" "$seq"
 	learn "$seq"
 	equals "the job's service" "${fact[service]-}" sshd
 	equals "the job's uid" "${fact[uid]-}" 1000
@@ -190,7 +198,8 @@ login_is_a_job() {
 	matches "the job's witness is not null" "${fact[witness]-null}" '^[^n]'
 	matches "a label is a witness of the job" "${fact[witness]-null}" '(^|,)label(,|$)'
 	equals 'JOB_JID in the login is the jid' "$(in_login main 'echo $JOB_JID')" "${fact[jid]-}"
-	equals 'the list is for alice, too' "$(in_login main 'jobctl list --json' | jq -r '[.[].seq] | join(" ")')" "$seq"
+	equals 'the list is for alice, too' "$(in_login main 'jobctl list --json' | jq -r '[.[] | select(.service == "sshd") | .seq] | join(" ")')" "$seq"
+	equals "her service manager is a job, too" "$(ask '[.[] | select(.user == "alice" and .service == "systemd-user")] | length' list)" 1
 	contains 'the shell is a member' "$(members "$seq")" "$shell"
 	equals "the members are the scope's processes" "$(members "$seq")" \
 		"$(sort -n "/sys/fs/cgroup$scope/cgroup.procs" | paste -sd' ')"
@@ -232,7 +241,7 @@ cpu_agrees() {
 }
 
 left_behind() {
-	local file=/home/alice/$1.pid
+	local file=/home/alice/$1
 	until_ok 30 test -s "$file" || return 1
 	cat "$file"
 }
@@ -241,7 +250,7 @@ left_behind() {
 escapes_stay_in() {
 	local pid
 	in_login main "$lib/escape clone-parent ~/clone-parent.pid"
-	pid=$(left_behind clone-parent)
+	pid=$(left_behind clone-parent.pid)
 	equals 'a CLONE_PARENT child of a daemon has init for a parent' "$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status")" 1
 	equals 'a CLONE_PARENT child is a member' "$(ask .seq id "$pid")" "$seq"
 	equals 'its owner sees that, too' "$(in_login main "jobctl id $pid --json" | jq -r .seq)" "$seq"
@@ -249,7 +258,7 @@ escapes_stay_in() {
 	until_ok 30 gone "$pid"
 	daemon=
 	in_login main "$lib/escape daemon ~/daemon.pid 1000"
-	daemon=$(left_behind daemon)
+	daemon=$(left_behind daemon.pid)
 	equals 'a daemonised process is a member' "$(ask .seq id "$daemon")" "$seq"
 }
 
@@ -270,17 +279,23 @@ logout_leaves_the_daemon() {
 all_true() { [ "$(trues)" = "$1" ]; }
 trues() { ask "[.[] | select(.seq == $seq and .comm == \"true\" and (.estimated | not))] | length" procs; }
 
-# Systemd holds the sockets: what happens while jobd is restarted is counted to the process.
-jobd_restarted() {
-	local before
+# Systemd holds the sockets: what happens while dpkg puts a new version in the place of this one is counted to the process.
+package_is_upgraded() {
+	local before ran jid=${fact[jid]-}
 	before=$(trues)
-	in_login main '(for i in {1..60}; do /bin/true; done; touch ~/trues) >/dev/null 2>&1 &'
-	systemctl restart jobd
-	until_ok 60 test -e /home/alice/trues
-	until_ok 30 all_true $((before + 60))
-	equals 'processes that ran while jobd was restarted are all on the books' "$(trues)" $((before + 60))
-	equals 'jobd went on where it had stopped' "$(journalctl -b --no-pager -q -u jobd | grep -c 'went on where the jobd before stopped')" 1
-	equals 'the job is not an estimate' "$(job "$seq" .estimated)" false
+	in_login main '(n=0; until [ -e /run/upgraded ]; do /bin/true; n=$((n + 1)); done; echo $n >~/trues) >/dev/null 2>&1 &'
+	equals 'dpkg upgrades jobd while processes come and go in a job' "$(code dpkg -i "$lib"/jobd_2_*.deb)" 0
+	touch /run/upgraded
+	ran=$(left_behind trues)
+	equals 'the new version is there' "$(dpkg-query -W -f '${Version}' jobd)" 2-1
+	until_ok 30 all_true $((before + ran))
+	equals "the $ran processes that ran meanwhile are all on the books" "$(trues)" $((before + ran))
+	equals 'jobd went on where it had stopped, once' "$(journalctl -b --no-pager -q -u jobd | grep -c 'went on where the jobd before stopped')" 1
+	learn "$seq"
+	equals 'the job has its jid' "${fact[jid]-}" "$jid"
+	equals 'the job is not an estimate' "${fact[estimated]-}" false
+	equals 'no event was lost by it' "$(ask .events_lost status)" 0
+	equals 'the login goes on' "$(in_login main 'echo $JOB_JID')" "$jid"
 }
 
 # Systemd starts jobd again; the journal of open jobs has to be enough.
@@ -394,15 +409,15 @@ twenty_logins() {
 	seqs=$(cat "$run"/login.* | jq -r .seq 2>/dev/null | sort -n | uniq)
 	equals '20 logins at once are 20 jobs' "$(grep -c '^[0-9]' <<<"$seqs")" 20
 	[ "$(grep -c '^[0-9]' <<<"$seqs")" = 20 ] || note "they said: $(sort "$run"/login.* | uniq -c | head -n 5 | tr '\n' ' ')"
-	equals 'and the list has them' "$(ask '[.[] | select(.user == "alice" and .state == "open")] | length' list)" 20
+	equals 'and the list has them' "$(ask '[.[] | select(.user == "alice" and .service == "sshd" and .state == "open")] | length' list)" 20
 	exec {hold}>&-
 	for i in "${pids[@]}"; do wait "$i"; done
 	until_ok 60 no_jobs_of_alice
-	equals 'and after the logouts none' "$(ask '[.[] | select(.user == "alice")] | length' list)" 0
+	equals 'and after the logouts none' "$(ask '[.[] | select(.user == "alice" and .service == "sshd")] | length' list)" 0
 }
 
 all_answered() { local i; for i in {1..20}; do [ -s "$run/login.$i" ] || return 1; done; }
-no_jobs_of_alice() { [ "$(ask '[.[] | select(.user == "alice")] | length' list)" = 0 ]; }
+no_jobs_of_alice() { [ "$(ask '[.[] | select(.user == "alice" and .service == "sshd")] | length' list)" = 0 ]; }
 
 the_books_balance() {
 	equals 'the balance holds' "$(ask '.balance | .attached + .inherited + .adopted == .departed + .live' status)" true
@@ -431,6 +446,48 @@ jobd_is_down() {
 	equals 'jobd is back' "$(code jobctl list)" 0
 }
 
+# A start that hangs keeps nobody out: sshd waits for it no longer than TimeoutStartSec, which is shorter here only to save time.
+sshd_starts_beside_a_jobd_that_hangs() {
+	local unit=/run/systemd/system/jobd.service.d/hangs.conf
+	matches 'a start of jobd may take 10 s' "$(systemctl show -p TimeoutStartUSec jobd)" '=10s$'
+	systemctl stop jobd ssh
+	mkdir -p "${unit%/*}"
+	printf '[Service]\nExecStart=\nExecStart=/bin/sleep infinity\nTimeoutStartSec=4s\nRestart=no\n' >"$unit"
+	systemctl daemon-reload
+	systemctl start --no-block jobd ssh
+	until_ok 30 eval 'systemctl list-jobs | grep -q "ssh.service .*waiting"'
+	equals 'sshd is started behind jobd' "$(systemctl list-jobs | awk '/(jobd|ssh).service/ { print $2, $4 }' | sort | paste -sd' ')" 'jobd.service running ssh.service waiting'
+	until_ok 60 systemctl -q is-active ssh
+	equals 'and beside one that hangs' "$(systemctl is-active ssh)" active
+	equals 'it was ended' "$(systemctl show -p Result --value jobd)" timeout
+	equals 'a login passes' "$(timeout 60 ssh -n "alice@$host" 'echo in')" in
+	rm "$unit"
+	systemctl daemon-reload
+	systemctl start jobd
+	equals 'jobd is well again' "$(code jobctl list)" 0
+}
+
+# A jobd whose loop does not go round is started again; that it does is told twice a minute.
+jobd_is_watched() {
+	matches 'systemd watches jobd' "$(systemctl show -p WatchdogUSec jobd)" '=1min$'
+	matches 'and has heard of it' "$(systemctl show -p WatchdogTimestampMonotonic --value jobd)" '^[1-9]'
+}
+
+package_is_removed() {
+	local got
+	open_login last alice
+	equals 'dpkg removes jobd' "$(code dpkg -r jobd)" 0
+	note "dpkg said: $(tail -n 3 "$run/code.out" | tr '\n' ' ')"
+	equals 'and its PAM lines' "$(grep -l pam_job /etc/pam.d/*)" ''
+	matches 'jobd has ended' "$(systemctl is-active jobd)" '^(inactive|unknown)$'
+	equals 'nothing of it is in the kernel' "$(ls -A /sys/fs/bpf/jobd 2>/dev/null)" ''
+	equals 'who was in is in' "$(in_login last 'echo in')" in
+	close_login last
+	got=$(timeout 60 ssh -n "alice@$host" 'loginctl show-session $XDG_SESSION_ID -p Service -p State')
+	contains 'logins work, and logind knows them' "$got" Service=sshd
+	matches 'the books stay' "$(ls /var/lib/jobd)" '(^|[[:space:]])jobd.db($|[[:space:]])'
+}
+
 pam_job_logged() { journalctl -b --no-pager -q _COMM=sshd | grep -q pam_job; }
 
 # The time is that since the kernel started.
@@ -438,14 +495,16 @@ section() { note "$(cut -d. -f1 /proc/uptime) s: ${1//_/ }"; "$1"; }
 
 main() {
 	local name
+	[ -e "$lib/host-only" ] || section package_is_installed
 	section host_is_a_host
 	if [ -e "$lib/host-only" ]; then
 		close_login main
 		return
 	fi
 	section jobd_is_ready || return
-	for name in login_is_a_job cpu_agrees escapes_stay_in jobd_restarted logout_leaves_the_daemon jobd_killed \
-		the_job_ends su_is_a_mark limit_refuses twenty_logins exit_codes the_books_balance jobd_is_down; do
+	for name in login_is_a_job cpu_agrees escapes_stay_in package_is_upgraded logout_leaves_the_daemon jobd_killed \
+		the_job_ends su_is_a_mark limit_refuses twenty_logins exit_codes jobd_is_watched the_books_balance jobd_is_down \
+		sshd_starts_beside_a_jobd_that_hangs package_is_removed; do
 		section "$name"
 	done
 }

@@ -43,7 +43,7 @@ cleanup() {
 check_built() {
 	local f
 	[ -z "$host_only" ] || return 0
-	for f in jobd jobctl pam_job.so; do
+	for f in jobd jobctl pam_job.so libjob.so.2 jcompat; do
 		[ -e "$bin/$f" ] || die "bin/$f is missing: run make build first"
 	done
 }
@@ -132,27 +132,14 @@ guest_keys() {
 	chown -R 1000:1000 "$guest/home/alice"
 }
 
-# pam_after FILE PATTERN: our line after the first line that matches.
-pam_after() {
-	grep -q "$2" "$tree/etc/pam.d/$1" || die "/etc/pam.d/$1 of the guest has no line $2"
-	mkdir -p "$guest/etc/pam.d"
-	awk -v pattern="$2" '{ print } !done && $0 ~ pattern { print "session    optional     pam_job.so"; done = 1 }' \
-		"$tree/etc/pam.d/$1" >"$guest/etc/pam.d/$1"
-}
-
-guest_jobd() {
-	local security
-	security=$(cd "$tree" && find usr/lib -name pam_unix.so -printf '/%h' -quit)
-	mkdir -p "$guest/usr/sbin" "$guest/usr/bin" "$guest$security" "$guest/etc/systemd/system/multi-user.target.wants"
-	install -m 755 "$bin/jobd" "$guest/usr/sbin/jobd"
-	install -m 755 "$bin/jobctl" "$guest/usr/bin/jobctl"
-	install -m 644 "$bin/pam_job.so" "$guest$security/pam_job.so"
-	install -m 644 "$here/jobd.service" "$guest/etc/systemd/system/jobd.service"
-	ln -s ../jobd.service "$guest/etc/systemd/system/multi-user.target.wants/jobd.service"
-	# common-session has pam_systemd in it, and pam_loginuid stands before: the
-	# scope and the audit session are there when we look.
-	pam_after sshd '^@include common-session'
-	pam_after su '^@include common-session'
+# Two versions of the package, of what make build made: the guest installs the first and upgrades to the second.
+guest_packages() {
+	local dir=$guest/usr/local/lib/jobd-vm version
+	mkdir -p "$dir"
+	for version in 1 2; do
+		DIST=$dir ARCHES=amd64 FORMATS=deb PROGRAMS=$bin PACKAGE_VERSION=$version "$here/../packaging/build.sh" >"$work/packages.log" 2>&1 ||
+			{ tail -n 20 "$work/packages.log" >&2; die "the package cannot be made"; }
+	done
 }
 
 guest_test() {
@@ -175,7 +162,7 @@ make_image() {
 	mkdir "$guest"
 	guest_host
 	guest_keys
-	[ -n "$host_only" ] || guest_jobd
+	[ -n "$host_only" ] || guest_packages
 	guest_test
 	pack "$guest" "$work/own.cpio"
 	cat "$tree.cpio" "$work/own.cpio" >"$work/initrd"
