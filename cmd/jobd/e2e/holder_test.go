@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,14 @@ type holder struct {
 	mu    sync.Mutex
 	names []string
 	files []*os.File
-	beats int // how often jobd said that it goes round
+	said  []string // each datagram
+}
+
+// told is what jobd has said, in its order.
+func (hold *holder) told() []string {
+	hold.mu.Lock()
+	defer hold.mu.Unlock()
+	return slices.Clone(hold.said)
 }
 
 func newHolder(t *testing.T, dir string) *holder {
@@ -55,13 +63,11 @@ func (hold *holder) serve() {
 func (hold *holder) take(text string, rights []byte) {
 	hold.mu.Lock()
 	defer hold.mu.Unlock()
+	hold.said = append(hold.said, text)
 	fields := make(map[string]string)
 	for line := range strings.Lines(text) {
 		k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
 		fields[k] = v
-	}
-	if fields["WATCHDOG"] == "1" {
-		hold.beats++
 	}
 	name := fields["FDNAME"]
 	if fields["FDSTOREREMOVE"] != "" {
@@ -110,12 +116,6 @@ func (hold *holder) held() []string {
 	hold.mu.Lock()
 	defer hold.mu.Unlock()
 	return append([]string(nil), hold.names...)
-}
-
-func (hold *holder) heard() int {
-	hold.mu.Lock()
-	defer hold.mu.Unlock()
-	return hold.beats
 }
 
 // command runs jobd with what is held.
