@@ -68,7 +68,9 @@ documents() {
 	for doc in "$top/README.md" "$top/CHANGELOG.md" "$top"/docs/*.md; do put 644 "$doc" "$DOCDIR"; done
 	put 644 "$here/copyright" "$DOCDIR"
 	there 644 "$BIN/third-party.txt" "$DOCDIR"
-	for file in "$top"/metrics/dashboards/*; do there 644 "$file" "$DATADIR/jobd"; done
+	for file in "$top"/metrics/dashboards/*; do # alert rules, Grafana's dashboard; not their tests
+		case $file in *_test.* | *.go) ;; *.*) there 644 "$file" "$DATADIR/jobd" ;; esac
+	done
 	for file in "$here"/selinux/jobd.*; do put 644 "$file" "$DATADIR/jobd/selinux"; done
 }
 
