@@ -469,7 +469,7 @@ sshd_starts_beside_a_jobd_that_hangs() {
 	equals 'a start of jobd may take 10 s' "$(grep '^TimeoutStartSec=' /usr/lib/systemd/system/jobd.service)" TimeoutStartSec=10s
 	systemctl stop jobd ssh
 	mkdir -p "${unit%/*}"
-	printf '[Service]\nExecStart=\nExecStart=/bin/sleep infinity\nTimeoutStartSec=4s\nRestart=no\n' >"$unit"
+	printf '[Service]\nExecStart=\nExecStart=/bin/sleep infinity\nTimeoutStartSec=3s\nRestart=no\n' >"$unit"
 	systemctl daemon-reload
 	systemctl start --no-block jobd ssh
 	until_ok 30 eval 'systemctl list-jobs | grep -q "ssh.service .*waiting"'
