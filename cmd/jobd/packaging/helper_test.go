@@ -72,11 +72,6 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-func there(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // built is what make build makes, in a directory of its own.
 func built(t *testing.T) (dir string) {
 	t.Helper()
