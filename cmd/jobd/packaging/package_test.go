@@ -47,6 +47,8 @@ var both = listing{
 	"/usr/share/doc/jobd/operations.md":                "-rw-r--r--",
 	"/usr/share/doc/jobd/copyright":                    "-rw-r--r--",
 	"/usr/share/doc/jobd/third-party.txt":              "-rw-r--r--",
+	"/usr/share/jobd/alerts.yml":                       "-rw-r--r--",
+	"/usr/share/jobd/jobd.json":                        "-rw-r--r--",
 	"/usr/share/jobd/selinux/jobd.te":                  "-rw-r--r--",
 	"/usr/share/jobd/selinux/jobd.fc":                  "-rw-r--r--",
 }
