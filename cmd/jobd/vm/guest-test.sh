@@ -286,21 +286,21 @@ logout_leaves_the_daemon() {
 	matches "the daemon's second is in cpu_ns" "${fact[cpu_ns]-}" '^[1-9][0-9]{9,}$'
 }
 
-all_named() { [ "$(unames)" = "$1" ]; }
-unames() { ask "[.[] | select(.seq == $seq and .comm == \"uname\"${1:-})] | length" procs; }
+all_named() { [ "$(arches)" = "$1" ]; }
+arches() { ask "[.[] | select(.seq == $seq and .comm == \"arch\"${1:-})] | length" procs; }
 
 # Systemd holds the sockets: what happens while dpkg puts a new version in the place of this one is counted to the process.
 package_is_upgraded() {
 	local ran jid=${fact[jid]-}
-	in_login main 'mkfifo ~/pause; (n=0; until [ -e /run/upgraded ]; do uname; n=$((n + 1)); read -t 0.1 <>~/pause; done; echo $n >~/unames) >/dev/null 2>&1 &'
+	in_login main 'mkfifo ~/pause; (n=0; until [ -e /run/upgraded ]; do arch; n=$((n + 1)); read -t 0.1 <>~/pause; done; echo $n >~/arches) >/dev/null 2>&1 &'
 	packages 'dpkg upgrades jobd while processes come and go in a job' -i "$lib"/jobd_2-*.deb
 	touch /run/upgraded
-	ran=$(left_behind unames)
+	ran=$(left_behind arches)
 	equals 'the new version is there' "$(dpkg-query -W -f '${Version}' jobd)" 2-1
 	until_ok 30 all_named "$ran"
-	equals "the $ran processes that ran meanwhile are all on the books" "$(unames)" "$ran"
+	equals "the $ran processes that ran meanwhile are all on the books" "$(arches)" "$ran"
 	# This kernel does not tell the end of one in some hundred (docs/operations.md).
-	matches 'as the kernel told it, but for a few' "$((ran / 50 + 3 - $(unames ' and .estimated')))" '^[0-9]+$'
+	matches 'as the kernel told it, but for a few' "$((ran / 50 + 3 - $(arches ' and .estimated')))" '^[0-9]+$'
 	equals 'jobd went on where it had stopped, once' "$(journalctl -b --no-pager -q -u jobd | grep -c 'went on where the jobd before stopped')" 1
 	learn "$seq"
 	equals 'the job has its jid' "${fact[jid]-}" "$jid"
