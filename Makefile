@@ -17,7 +17,8 @@ SEED     ?= 0
 GO       ?= go
 CC       ?= cc
 
-LDFLAGS    := -s -w -X main.version=$(VERSION)
+# No build id: Go makes it of the C compiler's flags, too, and those have a path of this machine where another architecture is built for.
+LDFLAGS    := -s -w -buildid= -X main.version=$(VERSION)
 PAM_CFLAGS := -std=c11 -O2 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2
 PAM_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=pam/module/pam_job.map
 LIB_LDFLAGS := -shared -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs -Wl,--version-script=libjob/libjob.map -Wl,-soname,libjob.so.2
