@@ -17,15 +17,16 @@ var errFloor = errors.New("too little room is left")
 
 // room gives ErrHalted where less is free on the file system than the floor.
 func (s *Store) room() error {
-	if s.opt.Floor < 0 {
+	floor := s.keep.Load().Floor
+	if floor < 0 {
 		return nil
 	}
 	free, err := s.opt.free(filepath.Dir(s.path))
 	if err != nil {
 		return nil // nobody knows; writing will tell
 	}
-	if free < s.opt.Floor {
-		return fmt.Errorf("cannot commit to the store: %w: %d MiB are free, the floor is %d MiB: %w", errFloor, free>>20, s.opt.Floor>>20, ErrHalted)
+	if free < floor {
+		return fmt.Errorf("cannot commit to the store: %w: %d MiB are free, the floor is %d MiB: %w", errFloor, free>>20, floor>>20, ErrHalted)
 	}
 	return nil
 }

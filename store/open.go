@@ -102,6 +102,7 @@ type Store struct {
 	enc    encoder     // the writer's
 	final  error       // of the last commit, valid after done
 
+	keep    atomic.Pointer[Keep]
 	keeping sync.Mutex // held by what goes through the books in steps: retention, forgetting
 }
 
@@ -176,7 +177,22 @@ func openFile(path string, o Options) (*Store, error) {
 }
 
 func newStore(path string, o Options) *Store {
-	return &Store{opt: o, path: path, queue: newQueue(o), quit: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{opt: o, path: path, queue: newQueue(o), quit: make(chan struct{}), done: make(chan struct{})}
+	s.keep.Store(&Keep{Records: o.KeepRecords, Jobs: o.KeepJobs, Floor: o.Floor})
+	return s
+}
+
+// Keep is what of the options can change while the store is open: see there.
+type Keep struct {
+	Records, Jobs time.Duration
+	Floor         int64
+}
+
+// SetKeep changes for how long the books are kept, and how much room is left free. 0 is the default, as in Options. What is too
+// old then goes with the next round, within an hour.
+func (s *Store) SetKeep(k Keep) {
+	o := Options{KeepRecords: k.Records, KeepJobs: k.Jobs, Floor: k.Floor}.withDefaults()
+	s.keep.Store(&Keep{Records: o.KeepRecords, Jobs: o.KeepJobs, Floor: o.Floor})
 }
 
 // present makes sure that the file which was locked is still the one of that name: compact may just have put another in

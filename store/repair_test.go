@@ -134,7 +134,7 @@ func repaired(t testing.TB, path string) (contents, Repaired) {
 func TestRepairOfGood(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobd.db")
 	s := fullBooks(t, path, 300)
-	s.opt.KeepRecords, s.opt.KeepJobs = 24*time.Hour, time.Hour
+	s.SetKeep(Keep{Records: 24 * time.Hour, Jobs: time.Hour, Floor: -1})
 	must(t, s.Retain(t.Context(), day0.Add(3*24*time.Hour)))
 	want := contentsOf(t, s)
 	hid := s.HID()

@@ -64,7 +64,7 @@ func (s *Store) retain(now time.Time) (more bool, err error) {
 
 // dropStep is one step, for whoever holds keeping.
 func (s *Store) dropStep(now time.Time) (more bool, err error) {
-	r := retention{now: now, opt: &s.opt}
+	r := retention{now: now, opt: &s.opt, keep: *s.keep.Load()}
 	var step func(*bolt.Tx) error
 	if err := s.view(func(tx *bolt.Tx) error { step = r.find(tx); return nil }); err != nil || step == nil {
 		return false, err
@@ -74,8 +74,9 @@ func (s *Store) dropStep(now time.Time) (more bool, err error) {
 
 // retention is one step.
 type retention struct {
-	now time.Time
-	opt *Options
+	now  time.Time
+	opt  *Options
+	keep Keep
 }
 
 // before gives the beginning of the first day that is kept, Unix ns; false: all is.
@@ -92,7 +93,7 @@ func (r *retention) find(tx *bolt.Tx) func(*bolt.Tx) error {
 	if k, _ := tx.Bucket([]byte("dropped")).Cursor().First(); k != nil {
 		return r.clear
 	}
-	if cut, ok := r.before(r.opt.KeepRecords); ok {
+	if cut, ok := r.before(r.keep.Records); ok {
 		if k, _ := tx.Bucket([]byte("proc")).Cursor().First(); k != nil && string(k) < dayOf(int64(cut)) {
 			return r.dropDays
 		}
@@ -100,7 +101,7 @@ func (r *retention) find(tx *bolt.Tx) func(*bolt.Tx) error {
 			return func(tx *bolt.Tx) error { return deleteBelow(tx, "parts", cut) }
 		}
 	}
-	if cut, ok := r.before(r.opt.KeepJobs); ok {
+	if cut, ok := r.before(r.keep.Jobs); ok {
 		if olderThan(tx, "ended", cut) {
 			return r.dropJobs
 		}
@@ -118,7 +119,7 @@ func olderThan(tx *bolt.Tx, bucket string, cut uint64) bool {
 
 // dropDays moves the buckets of days, which takes as long for a large one as for a small one.
 func (r *retention) dropDays(tx *bolt.Tx) error {
-	cut, _ := r.before(r.opt.KeepRecords)
+	cut, _ := r.before(r.keep.Records)
 	proc, dropped := tx.Bucket([]byte("proc")), tx.Bucket([]byte("dropped"))
 	var days []string
 	for k, _ := proc.Cursor().First(); k != nil && string(k) < dayOf(int64(cut)) && len(days) < stepBlocks; {
@@ -141,7 +142,7 @@ func (r *retention) dropDays(tx *bolt.Tx) error {
 	if n := len(days); n > 1 {
 		what += fmt.Sprintf(" to %s, %d days,", days[n-1], n)
 	}
-	return r.note(tx, "records_from", cut, what, r.opt.KeepRecords)
+	return r.note(tx, "records_from", cut, what, r.keep.Records)
 }
 
 // note writes down from when on there is anything, and that something was dropped.
@@ -211,10 +212,10 @@ func deleteBelow(tx *bolt.Tx, bucket string, cut uint64) error {
 
 // dropJobs deletes some ended jobs. From the first step on none of them is given any more.
 func (r *retention) dropJobs(tx *bolt.Tx) error {
-	cut, _ := r.before(r.opt.KeepJobs)
+	cut, _ := r.before(r.keep.Jobs)
 	if keptFrom(tx, "jobs_from") < cut {
 		what := "the jobs that ended before " + dayOf(int64(cut))
-		if err := r.note(tx, "jobs_from", cut, what, r.opt.KeepJobs); err != nil {
+		if err := r.note(tx, "jobs_from", cut, what, r.keep.Jobs); err != nil {
 			return err
 		}
 	}

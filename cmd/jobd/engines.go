@@ -22,6 +22,7 @@ type engine interface {
 	charger
 	bequeather
 	hearer
+	adjuster
 }
 
 // follower emits what happens to processes.
@@ -122,4 +123,11 @@ type hearer interface {
 	HearAll(on bool) error            // of every process, until off
 	Hear(id watch.ID, slot int) error // of the process and what descends from it from now on
 	Unhear(slot int) error            // nobody in this slot any more
+}
+
+// adjuster is told what is to be otherwise from now on, when the configuration was read again.
+type adjuster interface {
+	SetExecs(mode kernel.ExecMode) error
+	SetGroups(groups watch.Group)
+	SetExempt(paths []string)
 }

@@ -1,6 +1,9 @@
 package control
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // May says whether the peer may do what access asks for, to a job of the user owner (for Owner; the others don't look at
 // it). uid 0 of another user namespace is nobody here, not even the owner of root's jobs.
@@ -29,6 +32,12 @@ func (a Access) String() string {
 		return "the job's owner and root"
 	}
 	return "root"
+}
+
+// inAdmin says whether the peer is an ordinary user of the admin group, where there is one.
+func (p Peer) inAdmin(group *atomic.Pointer[uint32]) bool {
+	gid := group.Load()
+	return gid != nil && p.UID != 0 && p.inGroup(*gid)
 }
 
 // inGroup says whether the peer is a member of a group: by its primary group too.

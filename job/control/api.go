@@ -50,10 +50,14 @@ func newServer(l *net.UnixListener, ps *peers, cfg Config, lim limits) *Server {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Verb, Code) {}
 	}
-	d := &door{UnixListener: l, peers: ps, limits: lim, conns: newTally(), log: log, admin: cfg.AdminGID}
+	d := &door{UnixListener: l, peers: ps, limits: lim, conns: newTally(), log: log}
+	d.admin.Store(cfg.AdminGID)
 	return &Server{door: d, limits: lim, cfg: cfg, log: log, requests: newTally(), large: newTally(),
 		watches: newTally(), rootWatches: newTally()}
 }
+
+// SetAdminGID changes the admin group (nil: there is none) for who connects from now on.
+func (s *Server) SetAdminGID(gid *uint32) { s.door.admin.Store(gid) }
 
 // Close takes the socket away; Serve returns.
 func (s *Server) Close() error { return ignoreClosed(s.door.Close()) }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type JobServer struct {
 	cfg      Config
 	conns    *tally
 	requests *tally
+	admin    atomic.Pointer[uint32] // whose members may what root may
 }
 
 // ListenJob makes job.sock, for everybody. It fails when another jobd answers there, and replaces what a dead one left.
@@ -59,11 +61,16 @@ func newJobServer(l *net.UnixListener, ps *peers, cfg Config, lim jobLimits) *Jo
 	if cfg.Observe == nil {
 		cfg.Observe = func(Verb, Code) {}
 	}
-	return &JobServer{
+	s := &JobServer{
 		datagrams: newDatagrams(l, "job.sock", newRateLog(cfg.Log), lim.refusals), peers: ps, limits: lim, cfg: cfg,
 		conns: newTally(), requests: newTally(),
 	}
+	s.admin.Store(cfg.AdminGID)
+	return s
 }
+
+// SetAdminGID changes the admin group (nil: there is none) for who connects from now on.
+func (s *JobServer) SetAdminGID(gid *uint32) { s.admin.Store(gid) }
 
 // Serve answers until the context ends or the server is closed, and returns when the last request has been answered: those
 // that wait for something are then told that jobd is stopping.
@@ -79,7 +86,7 @@ func (s *JobServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 		c.Close()
 		return
 	}
-	p.Admin = s.cfg.AdminGID != nil && p.UID != 0 && p.inGroup(*s.cfg.AdminGID)
+	p.Admin = p.inAdmin(&s.admin)
 	most, mostAll := s.limits.perUser, s.limits.total-s.limits.reserve
 	if p.Root {
 		most, mostAll = s.limits.total, s.limits.total

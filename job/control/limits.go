@@ -144,7 +144,7 @@ type door struct {
 	limits limits
 	conns  *tally
 	log    *rateLog
-	admin  *uint32
+	admin  atomic.Pointer[uint32]
 }
 
 // Accept gives the next connection that there is room for.
@@ -167,7 +167,7 @@ func (d *door) admit(c *net.UnixConn) *guest {
 		d.log.warn(Peer{}, "connection refused", "error", err)
 		return nil
 	}
-	p.Admin = d.admin != nil && p.UID != 0 && p.inGroup(*d.admin)
+	p.Admin = p.inAdmin(&d.admin)
 	most, mostAll := 2*d.limits.perUser, d.limits.total-d.limits.reserve
 	if p.Root {
 		most, mostAll = d.limits.total, d.limits.total

@@ -68,14 +68,8 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 		}
 		c.leaveSelf()
 	}
-	if c.execs != ExecOff {
-		var ears execSource // nil: the kernel says with each exec what is run
-		if c.execs == ExecArgv {
-			ears = &ringEars{c.events}
-		}
-		if c.programs, err = newPrograms(fs, c.execs, ears); err != nil {
-			return nil, err
-		}
+	if err = c.followPrograms(); err != nil {
+		return nil, err
 	}
 	if c.readiness, err = newReadiness(c.events.FD(), ringBurst); err != nil {
 		if c.programs != nil {
@@ -84,6 +78,28 @@ func OpenBPF(fs FS, cgroups *Cgroups, log *slog.Logger, labels *label.Labels, op
 		return nil, err
 	}
 	return c, nil
+}
+
+// followPrograms has what members run kept, as far as that is wanted.
+func (c *BPF) followPrograms() error {
+	if c.execs == ExecOff {
+		return nil
+	}
+	var ears execSource // nil: the kernel says with each exec what is run
+	if c.execs == ExecArgv {
+		ears = &ringEars{c.events}
+	}
+	p, err := newPrograms(c.FS, c.execs, ears)
+	if err == nil {
+		c.programs = p
+	}
+	return err
+}
+
+// SetExecs changes what is kept of the programs that members run from now on. On an error none are followed.
+func (c *BPF) SetExecs(mode ExecMode) error {
+	c.dropPrograms(mode)
+	return c.followPrograms()
 }
 
 // leaveSelf has jobd itself taken out of the job in which it was restarted, and in which the one before still saw it.

@@ -99,10 +99,27 @@ func (c *Connector) followPrograms() (err error) {
 	if c.execEars, err = newExecEars(); err != nil {
 		return err
 	}
-	if c.programs, err = newPrograms(c.FS, c.execs, c.execEars); err != nil {
+	p, err := newPrograms(c.FS, c.execs, c.execEars)
+	if err != nil {
 		c.execEars.close()
+		c.execEars = nil
+		return err
 	}
-	return err
+	c.programs = p
+	return nil
+}
+
+// SetExecs changes what is kept of the programs that members run from now on. On an error none are followed.
+func (c *Connector) SetExecs(mode ExecMode) error {
+	c.dropPrograms(mode)
+	c.execEars = nil
+	if err := c.ListenAgain(); err != nil { // before Linux 6.6 one who leaves can silence the others
+		return err
+	}
+	if mode == ExecOff {
+		return nil
+	}
+	return c.followPrograms()
 }
 
 // Close ends the engine. A Ready that somebody waits on is not answered any more.

@@ -71,8 +71,14 @@ func KeepExecs(mode ExecMode) Option { return func(c *engine) { c.execs = mode }
 
 // KeepGroups says which groups of figures are kept of exit records; without it all that the kernel gives. The others are
 // unknown. GroupBasic is always kept.
-func KeepGroups(groups watch.Group) Option {
-	return func(c *engine) { c.groups = groups | watch.GroupBasic }
+func KeepGroups(groups watch.Group) Option { return func(c *engine) { c.SetGroups(groups) } }
+
+// SetGroups changes which groups those are, of what exits from now on.
+func (c *engine) SetGroups(groups watch.Group) {
+	c.groups = groups | watch.GroupBasic
+	if !delayAccounting(c.FS) {
+		c.groups &^= watch.GroupDelay // they read 0
+	}
 }
 
 // newEngine makes one that has heard of nobody yet.
@@ -81,11 +87,9 @@ func newEngine(fs FS, cgroups *Cgroups, log *slog.Logger, options []Option) engi
 		FS: fs, Cgroups: cgroups, Log: log, self: int32(os.Getpid()),
 		lin: newLineage(), bench: newBench(), execs: ExecExe, groups: ^watch.Group(0),
 	}
+	c.SetGroups(c.groups)
 	for _, set := range options {
 		set(&c)
-	}
-	if !delayAccounting(fs) {
-		c.groups &^= watch.GroupDelay // they read 0
 	}
 	return c
 }

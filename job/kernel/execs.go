@@ -85,6 +85,14 @@ func (c *engine) readLate() {
 	c.unread = rest
 }
 
+// dropPrograms follows programs no more, to begin anew in another mode. What was still to be read is left as it is.
+func (c *engine) dropPrograms(mode ExecMode) {
+	if c.programs != nil {
+		c.programs.stop()
+	}
+	c.programs, c.unread, c.execs = nil, nil, mode
+}
+
 // Program reads what a process runs now; nil where that is not followed, or the process has gone.
 func (c *engine) Program(id watch.ID) *watch.Program {
 	if c.programs == nil || !c.Alive(id) {

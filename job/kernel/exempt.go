@@ -35,21 +35,26 @@ type Exempted struct {
 const execSettles = int64(10 * time.Millisecond)
 
 // ExemptPrograms says which programs leave their job when root runs them, by their paths.
-func ExemptPrograms(paths []string) Option {
-	return func(c *engine) {
-		if len(paths) == 0 {
-			return
-		}
-		e := &exempt{paths: make(map[string]bool), look: newLooker(c.FS, ExecExe)}
-		for _, p := range paths {
-			e.paths[p] = true
-			// /proc shows where a file really is. One of another name does more than what it is called by here: busybox.
-			if real, err := filepath.EvalSymlinks(p); err == nil && filepath.Base(real) == filepath.Base(p) {
-				e.paths[real] = true
-			}
-		}
-		c.exempt = e
+func ExemptPrograms(paths []string) Option { return func(c *engine) { c.SetExempt(paths) } }
+
+// SetExempt changes which programs those are, for what is executed from now on.
+func (c *engine) SetExempt(paths []string) {
+	old := c.exempt
+	if c.exempt = nil; len(paths) == 0 {
+		return
 	}
+	e := &exempt{paths: make(map[string]bool), look: newLooker(c.FS, ExecExe)}
+	for _, p := range paths {
+		e.paths[p] = true
+		// /proc shows where a file really is. One of another name does more than what it is called by here: busybox.
+		if real, err := filepath.EvalSymlinks(p); err == nil && filepath.Base(real) == filepath.Base(p) {
+			e.paths[real] = true
+		}
+	}
+	if old != nil {
+		e.found = old.found
+	}
+	c.exempt = e
 }
 
 // Exempted hands over the members that were found to run an exempt program since it was called last, and says whether there

@@ -65,7 +65,7 @@ type Factor struct {
 	Factor float64 `toml:"factor"`
 }
 
-// Check says which key is wrong.
+// Check says which keys are wrong: a BadKey for each.
 func (b *Billing) Check() error {
 	_, err := b.Compile(time.UTC)
 	return err
@@ -73,21 +73,16 @@ func (b *Billing) Check() error {
 
 // Compile makes a Pricer, with loc for hours and days (nil: UTC). It is nil when no weight is set: nothing is billed then.
 func (b *Billing) Compile(loc *time.Location) (*Pricer, error) {
-	if err := b.Prime.check("billing.prime"); err != nil {
-		return nil, err
-	}
-	if err := b.NonPrime.check("billing.nonprime"); err != nil {
-		return nil, err
-	}
 	p := &Pricer{prime: b.Prime.flat(), nonprime: b.NonPrime.flat()}
+	errs := []error{b.Prime.check("billing.prime"), b.NonPrime.check("billing.nonprime")}
 	if b.PrimeHours == "" && p.prime != (rates{}) {
-		return nil, errors.New("billing.prime would count for nothing: set billing.prime_hours, such as to 07:30-17:30")
+		errs = append(errs, badKey("billing.prime", "billing.prime would count for nothing: set billing.prime_hours, such as to 07:30-17:30"))
 	}
 	var err error
-	if p.calendar, err = newCalendar(b, loc); err != nil {
-		return nil, err
-	}
-	if p.factors, err = compileFactors(b.Factors); err != nil {
+	p.calendar, err = newCalendar(b, loc)
+	errs = append(errs, err)
+	p.factors, err = compileFactors(b.Factors)
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	if p.prime == (rates{}) && p.nonprime == (rates{}) {
@@ -115,31 +110,27 @@ func (w *Weights) groups() []group {
 
 // check also finds weights that would count for nothing because a factor of theirs was left at 0.
 func (w *Weights) check(table string) error {
-	if err := checkWeight(table+".basic", w.Basic); err != nil {
-		return err
-	}
+	errs := []error{checkWeight(table+".basic", w.Basic)}
 	for _, g := range w.groups() {
-		if err := checkWeight(table+"."+g.name, g.factor); err != nil {
-			return err
-		}
+		errs = append(errs, checkWeight(table+"."+g.name, g.factor))
 		for i, v := range g.weights {
 			key := table + "." + g.names[i]
-			if err := checkWeight(key, v); err != nil {
-				return err
+			err := checkWeight(key, v)
+			switch {
+			case err != nil:
+			case v > 0 && g.factor == 0:
+				err = idle(key, table+"."+g.name)
+			case v > 0 && w.Basic == 0:
+				err = idle(key, table+".basic")
 			}
-			if v > 0 && g.factor == 0 {
-				return idle(key, table+"."+g.name)
-			}
-			if v > 0 && w.Basic == 0 {
-				return idle(key, table+".basic")
-			}
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func idle(key, factor string) error {
-	return fmt.Errorf("%s would count for nothing, because its factor %s is 0: set that, such as to 1, or leave both out", key, factor)
+	return badKey(key, "%s would count for nothing, because its factor %s is 0: set that, such as to 1, or leave both out", key, factor)
 }
 
 // largestWeight keeps sums finite.
@@ -147,7 +138,7 @@ const largestWeight = 1e12
 
 func checkWeight(key string, v float64) error {
 	if !(v >= 0 && v <= largestWeight) { // NaN is neither
-		return fmt.Errorf("%s is %v: a number from 0 to %g", key, v, largestWeight)
+		return badKey(key, "%s is %v: a number from 0 to %g", key, v, largestWeight)
 	}
 	return nil
 }
@@ -256,21 +247,32 @@ type factor struct {
 }
 
 func compileFactors(list []Factor) (out []factor, err error) {
+	var errs []error
 	for i, f := range list {
-		key := fmt.Sprintf("billing.factor %d (%s)", i+1, f.Tag)
-		tags, err := parseTags([]string{f.Tag})
+		tag, err := compileFactor(f, list[:i])
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			key := fmt.Sprintf("billing.factor %d (%s)", i+1, f.Tag)
+			errs = append(errs, &BadKey{Key: "billing.factor", At: i + 1, Text: key + " " + err.Error()})
+			continue
 		}
-		if err := checkWeight(key, f.Factor); err != nil {
-			return nil, err
-		}
-		for _, o := range list[:i] {
-			if strings.TrimSpace(o.Tag) == strings.TrimSpace(f.Tag) {
-				return nil, fmt.Errorf("%s is there twice", key)
-			}
-		}
-		out = append(out, factor{tag: tags[0], factor: f.Factor})
+		out = append(out, factor{tag: tag, factor: f.Factor})
 	}
-	return out, nil
+	return out, errors.Join(errs...)
+}
+
+// compileFactor also finds those that are there already.
+func compileFactor(f Factor, before []Factor) (tagged, error) {
+	tags, err := parseTags([]string{f.Tag})
+	if err != nil {
+		return tagged{}, fmt.Errorf("has a bad tag: %w", err)
+	}
+	if err := checkWeight("billing.factor.factor", f.Factor); err != nil {
+		return tagged{}, fmt.Errorf("is %v: a number from 0 to %g", f.Factor, largestWeight)
+	}
+	for _, o := range before {
+		if strings.TrimSpace(o.Tag) == strings.TrimSpace(f.Tag) {
+			return tagged{}, errors.New("is there twice")
+		}
+	}
+	return tags[0], nil
 }

@@ -223,7 +223,7 @@ func TestBillingCheck(t *testing.T) {
 		{Billing{PrimeDays: "Mon,"}, "billing.prime_days"},
 		{Billing{Holidays: []string{"2026-12-25", "25.12."}}, `billing.holidays has "25.12."`},
 		{Billing{Holidays: []string{"02-30"}}, "billing.holidays"},
-		{Billing{Factors: []Factor{{"", 1}}}, "billing.factor 1 (): "},
+		{Billing{Factors: []Factor{{"", 1}}}, "billing.factor 1 () has a bad tag: "},
 		{Billing{Factors: []Factor{{"a", 1}, {"b=c", -1}}}, "billing.factor 2 (b=c) is -1"},
 		{Billing{Factors: []Factor{{"a", 1}, {"a", 2}}}, "billing.factor 2 (a) is there twice"},
 	} {

@@ -1,7 +1,7 @@
 package report
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"strings"
 	"time"
@@ -34,21 +34,15 @@ func newCalendar(b *Billing, loc *time.Location) (*calendar, error) {
 		loc = time.UTC
 	}
 	c := &calendar{loc: loc, dates: make(map[date]bool)}
-	var err error
-	if c.from, c.to, err = parseHours(b.PrimeHours); err != nil {
-		return nil, err
-	}
-	if c.days, err = parseDays(b.PrimeDays); err != nil {
-		return nil, err
-	}
+	var badHours, badDays error
+	c.from, c.to, badHours = parseHours(b.PrimeHours)
+	c.days, badDays = parseDays(b.PrimeDays)
+	errs := []error{badHours, badDays}
 	for _, s := range b.Holidays {
 		d, err := parseHoliday(s)
-		if err != nil {
-			return nil, err
-		}
-		c.dates[d] = true
+		c.dates[d], errs = true, append(errs, err)
 	}
-	return c, nil
+	return c, errors.Join(errs...)
 }
 
 func parseHours(s string) (from, to int, err error) {
@@ -59,7 +53,7 @@ func parseHours(s string) (from, to int, err error) {
 	from, okFrom := parseMinute(a)
 	to, okTo := parseMinute(b)
 	if !ok || !okFrom || !okTo || from == to || from == dayMinutes {
-		return 0, 0, fmt.Errorf("billing.prime_hours is %q: two times of the day, such as 07:30-17:30 or 00:00-24:00", s)
+		return 0, 0, badKey("billing.prime_hours", "billing.prime_hours is %q: two times of the day, such as 07:30-17:30 or 00:00-24:00", s)
 	}
 	if to < from {
 		to += dayMinutes
@@ -91,7 +85,7 @@ func parseDays(s string) (days [7]bool, err error) {
 			to, okTo = parseDay(b)
 		}
 		if !okFrom || !okTo {
-			return days, fmt.Errorf("billing.prime_days is %q: days of the week, such as Mon-Fri or Mon-Thu,Sat", s)
+			return days, badKey("billing.prime_days", "billing.prime_days is %q: days of the week, such as Mon-Fri or Mon-Thu,Sat", s)
 		}
 		for d := from; ; d = (d + 1) % 7 {
 			days[d] = true
@@ -119,7 +113,7 @@ func parseHoliday(s string) (date, error) {
 	}
 	t, err := time.Parse(time.DateOnly, "2000-"+s) // a leap year
 	if err != nil {
-		return date{}, fmt.Errorf("billing.holidays has %q: a date, such as 2026-04-03, or of each year, such as 12-25", s)
+		return date{}, badKey("billing.holidays", "billing.holidays has %q: a date, such as 2026-04-03, or of each year, such as 12-25", s)
 	}
 	return date{0, t.Month(), t.Day()}, nil
 }
