@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -57,6 +58,7 @@ func (a *app) statusFacts(st control.StatusAnswer) *facts {
 	a.storeFacts(f, st.Store)
 	f.add("confined", plain(strings.Join(st.Confined, ", ")))
 	f.add("audit", auditText(st.Audit))
+	a.configFacts(f, st)
 	return f
 }
 
@@ -78,6 +80,24 @@ func auditText(s control.AuditStatus) string {
 		text = fmt.Sprintf("%d records, %d dropped", s.Sent, s.Dropped)
 	}
 	return withReason(text, string(s.Why))
+}
+
+// configFacts is which configuration holds, and what does not. A jobd that is older says nothing of it.
+func (a *app) configFacts(f *facts, st control.StatusAnswer) {
+	c := st.Config
+	if c.ReadAt.IsZero() {
+		return
+	}
+	f.add("config", fmt.Sprintf("%s, read %s", plain(cmp.Or(string(c.File), "the defaults, no file")), fullTime(c.ReadAt, a.now())))
+	if c.Error != "" {
+		f.add("", "NOT READ AGAIN: "+plain(string(c.Error)))
+	}
+	if len(c.Restart) > 0 {
+		f.add("", "holds after a restart: "+plain(strings.Join(c.Restart, ", ")))
+	}
+	if st.Log.Dropped > 0 {
+		f.add("log", fmt.Sprintf("%d lines were dropped: nobody read those before them", st.Log.Dropped))
+	}
 }
 
 func withReason(what, why string) string {

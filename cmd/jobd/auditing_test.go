@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/jobd-project/jobd/cmd/jobd/logs"
 	"github.com/jobd-project/jobd/job"
 )
 
@@ -140,7 +141,7 @@ func TestAuditedLines(t *testing.T) {
 	log.Warn("login denied", "uid", 1000, "pid", 7, "why", "not uid 0")
 	h.close()
 	want := `op=job-start jid="0x0000000100000011" seq=17 acct=616C20696365 uid=1000 service="sshd" terminal=? hostname="::1" ` +
-		`rport=? auth_key=? auid=? ses=? poe=42 res=success`
+		`rport=? auth_key=? auid=? ses=? logind_session=? poe_pid=42 login_jid=? parent_jid=? res=success`
 	if got := record(t, fd); got != want {
 		t.Errorf("the record is\n%s, want\n%s", got, want)
 	}
@@ -199,8 +200,10 @@ func TestLogHoldsNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.OneOf(rapid.String(), rapid.SampledFrom(hostileNames)).Draw(t, "name")
 		var text strings.Builder
+		lines := logs.Open(&text, logs.Options{})
 		in := job.Info{User: name, Service: job.Text(name), TTY: job.Text(name), RHost: job.Text(name), AuthKey: job.Text(name)}
-		slog.New(logText(&text, slog.LevelInfo)).Warn(loginFailed, append(identity(&in), "error", fmt.Errorf("no %s", name))...)
+		slog.New(lines.Handler()).Warn(loginFailed, append(identity(&in), "error", fmt.Errorf("no %s", name))...)
+		lines.Close()
 		line := text.String()
 		if strings.Count(line, "\n") != 1 || strings.IndexFunc(line[:len(line)-1], unprintable) >= 0 {
 			t.Fatalf("%q is logged as %q", name, line)

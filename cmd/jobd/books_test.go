@@ -56,6 +56,7 @@ func bookkeeper(t *testing.T) *jobd {
 		rouse: func() {}, settle: func() {}, // nobody rests
 	}
 	d.cfg.Host = "login03"
+	d.live.Store(&d.cfg.settings)
 	d.troubles = make(troubles)
 	go func() {
 		defer close(d.ended)

@@ -143,7 +143,7 @@ func (d *jobd) soFar(pid int32) *watch.Usage {
 	if ns, ok := kernel.Proc.Runtime(pid); ok {
 		u.CPU = ns
 	}
-	u.Groups &= d.cfg.Record.mask()
+	u.Groups &= d.settings().Record.mask()
 	_, age := kernel.StartTime(st)
 	u.Elapsed = age.Nanoseconds()
 	return u

@@ -8,17 +8,17 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/jobd-project/jobd/job/kernel"
 	"github.com/jobd-project/jobd/job/report"
 	"github.com/jobd-project/jobd/job/watch"
+	"github.com/jobd-project/jobd/store"
 )
 
 // errVersion is a request for the version.
@@ -30,7 +30,8 @@ type config struct {
 	MetricsListen    string
 	Engine           string
 	Cgroup           kernel.CgroupMode
-	File             string
+	File             string // that was named; empty: none
+	From             string // the file that was read; empty: none
 	Check            bool
 
 	settings
@@ -41,7 +42,7 @@ type settings struct {
 	HID        uint32        `toml:"hid"`        // upper half of every JID; 0: random at the first start, then kept
 	Host       string        `toml:"host"`       // name in records; empty: the host's own
 	Visibility string        `toml:"visibility"` // own or all: what ordinary users see
-	AdminGID   *uint32       `toml:"admin_gid"`  // members see and do what root may
+	AdminGID   int64         `toml:"admin_gid"`  // members see and do what root may; -1: there is no such group
 	KillGrace  time.Duration `toml:"kill_grace"` // between TERM and KILL
 	Debug      bool          `toml:"debug"`
 
@@ -52,6 +53,7 @@ type settings struct {
 	Keep    keepSettings    `toml:"keep"`
 	Watch   watchSettings   `toml:"watch"`
 	Metrics metricsSettings `toml:"metrics"`
+	Log     logSettings     `toml:"log"`
 	Billing report.Billing  `toml:"billing"`
 }
 
@@ -60,6 +62,14 @@ type recordSettings struct {
 	Exec   kernel.ExecMode `toml:"exec"`   // of the programs that it ran: off, exe or argv
 	Groups []string        `toml:"groups"` // figures: cpu, memory, io, switches, delays
 }
+
+// logSettings say what goes into the log.
+type logSettings struct {
+	Burst int `toml:"burst"` // lines of one kind a second at most, the others are counted; 0: all
+}
+
+// burstMost is more than anybody reads.
+const burstMost = 1_000_000
 
 // keepSettings say for how long the books are kept. Below 0: for ever.
 type keepSettings struct {
@@ -70,12 +80,13 @@ type keepSettings struct {
 
 func defaultSettings() settings {
 	return settings{
-		Visibility: "own", KillGrace: 10 * time.Second,
+		Visibility: "own", AdminGID: -1, KillGrace: 10 * time.Second,
 		Label:   labelSettings{Use: labelAuto},
 		Exempt:  exemptSettings{Programs: defaultExempt()},
 		Record:  recordSettings{Exec: kernel.ExecExe, Groups: slices.Sorted(maps.Keys(groups))},
 		Metrics: metricsSettings{Users: true},
 		Keep:    keepSettings{ProcessDays: 90, JobDays: 400, FreeMiB: 256},
+		Log:     logSettings{Burst: 20},
 	}
 }
 
@@ -94,27 +105,36 @@ func (r recordSettings) mask() watch.Group {
 }
 
 func (r recordSettings) check() error {
+	var errs []error
 	switch r.Exec {
 	case kernel.ExecOff, kernel.ExecExe, kernel.ExecArgv:
 	default:
-		return fmt.Errorf("unknown record.exec %q: off, exe or argv", r.Exec)
+		errs = append(errs, badKey("record.exec", "record.exec is off, exe or argv, not %q", r.Exec))
 	}
 	for _, name := range r.Groups {
 		if groups[name] == 0 {
-			return fmt.Errorf("unknown group %q in record.groups: %s", name, strings.Join(slices.Sorted(maps.Keys(groups)), ", "))
+			errs = append(errs, badKey("record.groups", "record.groups has no %q: %s", name, strings.Join(slices.Sorted(maps.Keys(groups)), ", ")))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (k keepSettings) check() error {
+	var errs []error
 	for key, n := range map[string]int{"keep.process_days": k.ProcessDays, "keep.job_days": k.JobDays} {
 		if n != -1 && (n < 1 || n > daysMost) {
-			return fmt.Errorf("%s is 1 to %d, or -1 for ever", key, daysMost)
+			errs = append(errs, badKey(key, "%s is 1 to %d, or -1 for ever", key, daysMost))
 		}
 	}
 	if k.FreeMiB < 0 || k.FreeMiB > 1<<30 {
-		return errors.New("keep.free_mib is 0 or more, and less than there are disks for")
+		errs = append(errs, badKey("keep.free_mib", "keep.free_mib is 0 or more, and less than there are disks for"))
+	}
+	return errors.Join(errs...)
+}
+
+func (l logSettings) check() error {
+	if l.Burst < 0 || l.Burst > burstMost {
+		return badKey("log.burst", "log.burst is 0, for every line, to %d", burstMost)
 	}
 	return nil
 }
@@ -133,14 +153,28 @@ func (k keepSettings) floor() int64 {
 // days is what the store takes; below 0: for ever.
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
-// summary says in one line what changes the figures, to see in the books when it was changed.
-func (c *config) summary() string {
-	return fmt.Sprintf("jobd %s, engine %s, cgroup %s, record.exec %s, record.groups %s", cmp.Or(version, "(devel)"), c.Engine, c.Cgroup,
-		c.Record.Exec, strings.Join(slices.Sorted(slices.Values(c.Record.Groups)), "+"))
+// store is all of it as the store takes it.
+func (k keepSettings) store() store.Keep {
+	return store.Keep{Records: days(k.ProcessDays), Jobs: days(k.JobDays), Floor: k.floor()}
 }
 
-func (c *config) level() slog.Level {
-	if c.Debug {
+// adminGID is the group's id; nil: there is none.
+func (s *settings) adminGID() *uint32 {
+	if s.AdminGID < 0 {
+		return nil
+	}
+	gid := uint32(s.AdminGID)
+	return &gid
+}
+
+// summary says in one line what changes the figures, to see in the books when it was changed.
+func (c *config) summary(s *settings) string {
+	return fmt.Sprintf("jobd %s, engine %s, cgroup %s, record.exec %s, record.groups %s", cmp.Or(version, "(devel)"), c.Engine, c.Cgroup,
+		s.Record.Exec, strings.Join(slices.Sorted(slices.Values(s.Record.Groups)), "+"))
+}
+
+func (s *settings) level() slog.Level {
+	if s.Debug {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
@@ -148,7 +182,7 @@ func (c *config) level() slog.Level {
 
 // parseConfig reads the command line and the file. An error names what is wrong and where; nothing has been touched.
 func parseConfig(args []string, out io.Writer) (*config, error) {
-	c := &config{settings: defaultSettings()}
+	c := &config{}
 	fs := flag.NewFlagSet("jobd", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.StringVar(&c.RunDir, "run-dir", hostRunDir, "`directory` of the sockets and the journal")
@@ -156,7 +190,7 @@ func parseConfig(args []string, out io.Writer) (*config, error) {
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:9853", "`address` for Prometheus; empty: none")
 	fs.StringVar(&c.Engine, "engine", "auto", "auto, connector or bpf")
 	cgroup := fs.String("cgroup", "auto", "auto, own, read or off")
-	fs.StringVar(&c.File, "config", "", "configuration `file`")
+	fs.StringVar(&c.File, "config", "", "configuration `file`; without it "+hostConfig+", if it is there and --run-dir is not given")
 	fs.BoolVar(&c.Check, "check", false, "read the configuration, say what is wrong with it, and stop")
 	showVersion := fs.Bool("version", false, "print the version and stop")
 	if err := fs.Parse(args); err != nil {
@@ -168,29 +202,43 @@ func parseConfig(args []string, out io.Writer) (*config, error) {
 	case fs.NArg() > 0:
 		return nil, fmt.Errorf("unexpected argument %q: jobd takes flags only", fs.Arg(0))
 	}
-	if c.File != "" {
-		if err := readSettings(c.File, &c.settings); err != nil {
-			return nil, err
-		}
-	}
 	c.Cgroup = kernel.CgroupMode(*cgroup)
-	return c, c.check()
+	if err := c.checkFlags(); err != nil {
+		return nil, err
+	}
+	return c, c.read(hostConfig)
 }
 
-func (c *config) check() error {
-	for _, dir := range []*string{&c.RunDir, &c.StateDir} {
-		abs, err := filepath.Abs(*dir)
+// read reads the file, or takes the defaults where there is none. host is where the host's own jobd has it.
+func (c *config) read(host string) (err error) {
+	c.From = c.file(host)
+	if c.settings, err = readSettings(c.From); err != nil {
+		return err
+	}
+	if c.Engine == engineBPF && c.Label.Use == labelOff {
+		return errors.New("cannot use --engine bpf with label.use off: labels are how it keeps who is in which job")
+	}
+	if c.Host == "" {
+		if c.Host, err = os.Hostname(); err != nil {
+			return fmt.Errorf("cannot tell the host's name, set host in the configuration: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *config) checkFlags() error {
+	for _, path := range []*string{&c.RunDir, &c.StateDir, &c.File} {
+		if *path == "" && path == &c.File {
+			continue
+		}
+		abs, err := filepath.Abs(*path)
 		if err != nil {
 			return err
 		}
-		*dir = abs
+		*path = abs
 	}
 	switch c.Engine {
-	case engineAuto, engineConnector:
-	case engineBPF:
-		if c.Label.Use == labelOff {
-			return errors.New("cannot use --engine bpf with label.use off: labels are how it keeps who is in which job")
-		}
+	case engineAuto, engineConnector, engineBPF:
 	default:
 		return fmt.Errorf("unknown --engine %q: auto, connector or bpf", c.Engine)
 	}
@@ -199,43 +247,29 @@ func (c *config) check() error {
 	default:
 		return fmt.Errorf("unknown --cgroup %q: auto, own, read or off", c.Cgroup)
 	}
-	if c.Visibility != "own" && c.Visibility != "all" {
-		return fmt.Errorf("unknown visibility %q: own or all", c.Visibility)
-	}
-	if c.KillGrace <= 0 {
-		return errors.New("kill_grace has to be longer than 0s")
-	}
-	for _, check := range []func() error{c.Label.check, c.Exempt.check, c.Linger.check, c.Record.check, c.Keep.check, c.Metrics.check, c.Billing.Check} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	if c.Host == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return fmt.Errorf("cannot tell the host's name, set host in the configuration: %w", err)
-		}
-		c.Host = host
-	}
 	return nil
 }
 
-// readSettings reads the configuration file. A key that is not known is refused: it is a typing error more often than not.
-func readSettings(path string, s *settings) error {
-	md, err := toml.DecodeFile(path, s)
-	var perr toml.ParseError
-	switch {
-	case errors.As(err, &perr):
-		return fmt.Errorf("cannot read %s, line %d: %s", path, perr.Position.Line, perr.Message)
-	case err != nil:
-		return fmt.Errorf("cannot read %s: %w", path, err)
+// check says what cannot be used: a BadKey for each key.
+func (s *settings) check() error {
+	var errs []error
+	if s.Visibility != "own" && s.Visibility != "all" {
+		errs = append(errs, badKey("visibility", "visibility is own or all, not %q", s.Visibility))
 	}
-	if unknown := md.Undecoded(); len(unknown) > 0 {
-		names := make([]string, len(unknown))
-		for i, k := range unknown {
-			names[i] = k.String()
-		}
-		return fmt.Errorf("cannot use %s: unknown key %s", path, strings.Join(names, ", "))
+	if s.AdminGID < -1 || s.AdminGID > math.MaxUint32-1 {
+		errs = append(errs, badKey("admin_gid", "admin_gid is the number of a group, or -1 for none"))
 	}
-	return nil
+	if s.KillGrace <= 0 {
+		errs = append(errs, badKey("kill_grace", "kill_grace has to be longer than 0s"))
+	}
+	for _, check := range []func() error{
+		s.Label.check, s.Exempt.check, s.Linger.check, s.Record.check, s.Keep.check, s.Metrics.check, s.Log.check, s.Billing.Check,
+	} {
+		errs = append(errs, check())
+	}
+	return errors.Join(errs...)
+}
+
+func badKey(key, format string, args ...any) error {
+	return &report.BadKey{Key: key, Text: fmt.Sprintf(format, args...)}
 }

@@ -36,12 +36,12 @@ func TestParseConfig(t *testing.T) {
 		{"bad argument", []string{"start"}, "unexpected argument"},
 		{"bad engine", []string{"--engine", "magic"}, "unknown --engine"},
 		{"bad cgroup", []string{"--cgroup", "maybe"}, "unknown --cgroup"},
-		{"bad file is missing", []string{"--config", "/nonexistent"}, "cannot read /nonexistent"},
+		{"bad file is missing", []string{"--config", "/nonexistent"}, "/nonexistent"},
 		{"bad key", []string{"--config", file("hid = 5\nhidd = 6\n")}, "unknown key hidd"},
-		{"bad type", []string{"--config", file("\nhid = \"five\"\n")}, "line 2"},
-		{"bad syntax", []string{"--config", file("hid = 5\nhost = h\n")}, "line 2"},
-		{"bad hid", []string{"--config", file("hid = 4294967296\n")}, "cannot read"},
-		{"bad visibility", []string{"--config", file("visibility = \"some\"\n")}, "unknown visibility"},
+		{"bad type", []string{"--config", file("\nhid = \"five\"\n")}, "jobd.toml:2: hid has to be a whole number"},
+		{"bad syntax", []string{"--config", file("hid = 5\nhost = h\n")}, "jobd.toml:2: "},
+		{"bad hid", []string{"--config", file("hid = 4294967296\n")}, "hid has to be a whole number from 0"},
+		{"bad visibility", []string{"--config", file("visibility = \"some\"\n")}, "visibility is own or all"},
 		{"OK record", []string{"--config", file("[record]\nexec = \"argv\"\ngroups = [\"cpu\", \"io\"]\n[keep]\nprocess_days = -1\n")}, ""},
 		{"OK billing", []string{"--config", file("[billing]\nholidays = [\"12-25\"]\n[billing.nonprime]\nbasic = 1\ntime = 1\nutime = 1\n")}, ""},
 		{"OK exempt", []string{"--config", file("[exempt]\nprograms = [\"/usr/sbin/sshd\", \"/nonexistent/d\"]\n")}, ""},
@@ -50,11 +50,11 @@ func TestParseConfig(t *testing.T) {
 		{"bad exempt program", []string{"--config", file("[exempt]\nprograms = [\"" + everybodys + "\"]\n")}, "only root can write"},
 		{"OK linger", []string{"--config", file("[linger]\nkill_after = \"8h\"\nroot = true\nexempt_users = [\"backup\", \"1001\"]\nexempt_programs = [\"/usr/bin/tmux\"]\n")}, ""},
 		{"bad linger time", []string{"--config", file("[linger]\nkill_after = \"-1s\"\n")}, "linger.kill_after"},
-		{"bad linger number", []string{"--config", file("[linger]\nkill_after = \"soon\"\n")}, "line 2"},
+		{"bad linger number", []string{"--config", file("[linger]\nkill_after = \"soon\"\n")}, ":2: linger.kill_after has to be a time"},
 		{"bad linger user", []string{"--config", file("[linger]\nexempt_users = [\"\"]\n")}, "linger.exempt_users"},
 		{"bad linger program", []string{"--config", file("[linger]\nexempt_programs = [\"tmux\"]\n")}, "linger.exempt_programs"},
 		{"bad exec", []string{"--config", file("[record]\nexec = \"all\"\n")}, "record.exec"},
-		{"bad group", []string{"--config", file("[record]\ngroups = [\"cpu\", \"disk\"]\n")}, `unknown group "disk"`},
+		{"bad group", []string{"--config", file("[record]\ngroups = [\"cpu\", \"disk\"]\n")}, `record.groups has no "disk"`},
 		{"bad days", []string{"--config", file("[keep]\njob_days = 0\n")}, "-1 for ever"},
 		{"bad many days", []string{"--config", file("[keep]\nprocess_days = 213504\n")}, "keep.process_days is 1 to"},
 		{"bad floor", []string{"--config", file("[keep]\nfree_mib = -5\n")}, "keep.free_mib"},
@@ -86,7 +86,7 @@ func TestConfigFileSetsWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.HID != 7 || *cfg.AdminGID != 4 || cfg.KillGrace != 2*time.Second || cfg.Visibility != "own" {
+	if cfg.HID != 7 || cfg.AdminGID != 4 || cfg.KillGrace != 2*time.Second || cfg.Visibility != "own" {
 		t.Errorf("got %+v", cfg.settings)
 	}
 }

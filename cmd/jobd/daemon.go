@@ -7,14 +7,17 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/jobd-project/jobd/cmd/jobd/feed"
+	"github.com/jobd-project/jobd/cmd/jobd/logs"
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -27,8 +30,12 @@ import (
 
 // jobd is the daemon: the parts, and the loop that owns the model.
 type jobd struct {
-	cfg     *config
+	cfg     *config                  // as jobd was started …
+	live    atomic.Pointer[settings] // … and what of the file holds now: only the loop changes it, and as a whole
+	reread  atomic.Pointer[reread]   // what became of the file when it was read last
+	hup     chan os.Signal
 	log     *slog.Logger
+	lines   *logs.Log
 	started time.Time
 	whole   time.Time // up to when the books were written when jobd was started; zero: there were none
 	boot    string
@@ -64,6 +71,8 @@ type jobd struct {
 	turns    turns
 	api      counters
 	confined []string // what jobd gave away of its rights
+
+	auditPart, relayPart part // watch.audit and watch.relay
 }
 
 // model is the loop's own state beside the tables.
@@ -95,18 +104,16 @@ type model struct {
 }
 
 // serve runs jobd until ctx ends or a part of it fails.
-func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
-	if cfg.Check {
-		log.Info("the configuration is good")
-		return nil
-	}
-	d := &jobd{cfg: cfg, log: log, started: time.Now(), turns: newTurns(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
+func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logs.Log) error {
+	d := &jobd{cfg: cfg, log: log, lines: lines, started: time.Now(), turns: newTurns(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
 	d.clockSet = make(chan time.Time, 1)
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
 	d.borrowed = make(map[job.JID]*borrowed)
 	d.watching.ring, d.watching.subs = feed.New(), make(map[string]*subscription)
 	d.api.init()
+	d.startSettings()
+	defer signal.Stop(d.hup)
 	d.holder = newHolder()
 	defer d.holder.release()
 	if os.Geteuid() != 0 {
@@ -169,8 +176,10 @@ func (d *jobd) listen() (o *doors, err error) {
 	if o.scrape, err = d.listenMetrics(); err != nil {
 		return o, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
 	}
-	if o.events, err = d.listenEvents(); err != nil {
-		return o, err
+	if d.cfg.Watch.Relay {
+		if o.events, err = d.listenEvents(); err != nil {
+			return o, err
+		}
 	}
 	return o, nil
 }
@@ -242,8 +251,8 @@ func (d *jobd) findCgroups() (err error) {
 
 // openEngine opens the engine and makes the tables above it.
 func (d *jobd) openEngine(options ...kernel.Option) error {
-	options = append(options, kernel.KeepExecs(d.cfg.Record.Exec), kernel.KeepGroups(d.cfg.Record.mask()),
-		kernel.ExemptPrograms(d.cfg.Exempt.paths()))
+	s := d.settings()
+	options = append(options, kernel.KeepExecs(s.Record.Exec), kernel.KeepGroups(s.Record.mask()), kernel.ExemptPrograms(s.Exempt.paths()))
 	e, err := d.newEngine(options)
 	if err != nil {
 		return err
@@ -310,10 +319,12 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g.Go(func() error { defer serving.Done(); return named("login socket", open.login.Serve(ctx, d)) })
 	g.Go(func() error { defer serving.Done(); return named("api socket", open.api.Serve(ctx, d)) })
 	g.Go(func() error { defer serving.Done(); return named("libjob socket", open.lib.Serve(ctx, d)) })
-	g.Go(func() error { defer serving.Done(); return named("audit of events", d.auditEvents(ctx)) })
-	if open.events != nil {
-		g.Go(func() error { return named("events socket", d.relay(ctx, open.events)) })
-	}
+	g.Go(func() error {
+		defer serving.Done()
+		return named("audit of events", d.auditPart.run(ctx, d.auditEventsIf(d.cfg.Watch.Audit)))
+	})
+	g.Go(func() error { return named("events socket", d.relayPart.run(ctx, d.relayOn(open.events))) })
+	g.Go(func() error { d.reloads(ctx, open); return nil })
 	g.Go(func() error { serving.Wait(); endLoop(); return nil })
 	if open.scrape != nil {
 		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })

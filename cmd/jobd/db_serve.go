@@ -14,7 +14,7 @@ func (d *jobd) db(ctx context.Context, peer control.Peer, req control.Request) (
 	switch req.Op {
 	case control.OpStats:
 		f, err := d.store.Figures()
-		st, floor := dbStats(f), max(d.cfg.Keep.floor(), 0)
+		st, floor := dbStats(f), max(d.settings().Keep.floor(), 0)
 		st.Floor = &floor
 		return st, err
 	case control.OpBackup:

@@ -94,22 +94,17 @@ func (d *doctorFlags) parse(args []string, stderr io.Writer) error {
 
 // options are those of package doctor. A configuration that cannot be used is a finding, and the defaults stand in for it.
 func (d *doctorFlags) options() (o doctor.Options, err error) {
-	bad := error(nil)
-	if d.File != "" {
-		if bad = readSettings(d.File, &d.settings); bad != nil {
-			d.settings = defaultSettings()
-		}
-	}
 	d.Cgroup, d.MetricsListen = "auto", "" // not looked at
-	if err := d.config.check(); err != nil && bad == nil {
-		bad = err
+	bad := d.checkFlags()
+	if err := d.read(hostConfig); err != nil {
+		d.settings, bad = defaultSettings(), errors.Join(bad, err)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return o, fmt.Errorf("cannot tell which program this is: %w", err)
 	}
 	o = doctor.Options{
-		Version: version, RunDir: d.RunDir, StateDir: d.StateDir, Config: d.File, ConfigError: bad,
+		Version: version, RunDir: d.RunDir, StateDir: d.StateDir, Config: d.From, ConfigError: bad,
 		Floor: max(d.Keep.floor(), 0), Engine: d.Engine, LabelDir: d.labelDir(), LabelsOff: d.Label.Use == labelOff, PAMDir: d.pamDir,
 		Canary: []string{self, "doctor", canaryVerb, filepath.Join(d.RunDir, "login.sock")},
 		Owned:  func(path string) error { return rootsOwn(path, true, linksMost) }, Auditd: auditRegistered,

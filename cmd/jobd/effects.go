@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/jobd-project/jobd/cmd/jobd/feed"
 	"github.com/jobd-project/jobd/job"
@@ -56,7 +57,7 @@ func (d *jobd) carryOutEach(effects []job.Effect) {
 func (d *jobd) opened(s job.Saved) {
 	d.store.PutJob(s)
 	d.borrow(s)
-	args := append(identity(&s.Info), "parent", refText(s.ParentJID), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
+	args := append(identity(&s.Info), "cgroup", s.Placement.Cgroup, "witness", string(s.Witness))
 	d.log.Info(jobStarted, append(args, by(d.asks)...)...)
 	d.tellJob(feed.JobStart, &s.Info, s.Started)
 	d.keep(s)
@@ -92,8 +93,9 @@ func (d *jobd) jobEnded(s job.Saved) {
 	delete(d.lateAudit, s.JID)
 	d.lingersNoMore(s.JID)
 	d.account(&s.Info)
-	d.log.Info(jobFinished, append(identity(&s.Info), "reason", string(s.EndReason), "processes", s.TotalProcesses,
-		"cpu_ns", number(s.CPU), "cpu_source", string(s.CPUSource), "estimated", s.Estimated)...)
+	d.log.Info(jobFinished, append(identity(&s.Info), "end_reason", string(s.EndReason), "exit_status", number(s.ExitStatus),
+		"cpu", duration(s.CPU), "cpu_source", string(s.CPUSource), "processes", s.TotalProcesses, "lasted", s.Ended.Sub(s.Started),
+		"estimated", s.Estimated)...)
 	d.tellJob(feed.JobEnd, &s.Info, *s.Ended)
 	for _, w := range d.waiters[s.JID] {
 		w <- s.Info
@@ -109,11 +111,12 @@ func setCgroupCPU(in *job.Info, cpu kernel.CPU) {
 	}
 }
 
-func refText(j *job.JID) string {
-	if j == nil {
-		return ""
+// duration gives nanoseconds for the log; nil: they are not known.
+func duration(ns *int64) any {
+	if ns == nil {
+		return nil
 	}
-	return j.String()
+	return time.Duration(*ns)
 }
 
 // number gives what a pointer points to, or nil, for the log.

@@ -38,7 +38,7 @@ func runEngine(args []string, out io.Writer) error {
 		return usageError{errors.New("a verb is missing; jobd engine help lists them")}
 	}
 	verb, asJSON := args[0], false
-	cfg := &config{settings: defaultSettings(), Engine: engineBPF} // which may have been there whatever is to be used now
+	cfg := &config{Engine: engineBPF} // which may have been there whatever is to be used now
 	fs := flag.NewFlagSet("jobd engine "+verb, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&cfg.RunDir, "run-dir", hostRunDir, "")
@@ -53,10 +53,9 @@ func runEngine(args []string, out io.Writer) error {
 	case fs.NArg() > 0:
 		return usageError{fmt.Errorf("unexpected argument %q", fs.Arg(0))}
 	}
-	if cfg.File != "" {
-		if err := readSettings(cfg.File, &cfg.settings); err != nil {
-			return err
-		}
+	var err error
+	if cfg.settings, err = readSettings(cfg.file(hostConfig)); err != nil {
+		return err
 	}
 	switch verb {
 	case "status":

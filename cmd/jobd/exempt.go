@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,23 +49,25 @@ func (e exemptSettings) check() error { return checkPrograms("exempt.programs", 
 // any user becomes another.
 func checkPrograms(key string, paths []string, asRoot bool) error {
 	known := defaultExempt() // where they are strange they are not exempt, and that is no reason not to start
+	var errs []error
 	for _, p := range paths {
 		if slices.Contains(known, p) {
 			continue
 		}
 		if !filepath.IsAbs(p) || filepath.Clean(p) != p {
-			return fmt.Errorf("bad program %q in %s: it is a whole path, such as /usr/sbin/sshd", p, key)
+			errs = append(errs, badKey(key, "bad program %q in %s: it is a whole path, such as /usr/sbin/sshd", p, key))
+			continue
 		}
 		st, err := os.Stat(p)
 		switch {
 		case !asRoot || errors.Is(err, os.ErrNotExist):
 		case err != nil:
-			return fmt.Errorf("cannot use %s: %w", key, err)
+			errs = append(errs, badKey(key, "cannot use %s: %v", key, err))
 		case !st.Mode().IsRegular() || !kernel.Trustworthy(st):
-			return fmt.Errorf("bad program %q in %s: it has to be a file that only root can write, without a setuid or setgid bit", p, key)
+			errs = append(errs, badKey(key, "bad program %q in %s: it has to be a file that only root can write, without a setuid or setgid bit", p, key))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // opensWith reports whether a process that was found to run a program, and not seen starting it, does so because its job was

@@ -294,7 +294,7 @@ func (d *jobd) listenLib(path string) (*control.JobServer, error) {
 }
 
 func (d *jobd) controlConfig() control.Config {
-	return control.Config{Log: d.log, AdminGID: d.cfg.AdminGID, Observe: d.api.request}
+	return control.Config{Log: d.log, AdminGID: d.cfg.adminGID(), Observe: d.api.request}
 }
 
 // listenMetrics does the same for Prometheus' address.

@@ -36,7 +36,8 @@ var mayImport = map[string][]string{
 	"cmd/jobd/confine": {},
 	"cmd/jobd/doctor":  {"job", "job/control", "job/kernel", "job/label"},
 	"cmd/jobd/feed":    {"job", "job/control", "job/watch"},
-	"cmd/jobd":         {"cmd/jobd/confine", "cmd/jobd/doctor", "cmd/jobd/feed", "job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/label", "job/control", "store", "metrics"},
+	"cmd/jobd/logs":    {"job"},
+	"cmd/jobd":         {"cmd/jobd/confine", "cmd/jobd/doctor", "cmd/jobd/feed", "cmd/jobd/logs", "job", "job/report", "job/watch", "job/pnotify", "job/kernel", "job/label", "job/control", "store", "metrics"},
 }
 
 // only names the packages from outside that one folder alone may use.

@@ -93,7 +93,7 @@ func (k *killing) end(ctx context.Context, req control.Request) error {
 		if left == 0 {
 			return k.awaitExits(ctx)
 		}
-		grace := k.d.cfg.KillGrace
+		grace := k.d.settings().KillGrace
 		if req.Timeout > 0 {
 			grace = req.Timeout
 		}

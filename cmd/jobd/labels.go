@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -30,13 +29,14 @@ const (
 )
 
 func (l labelSettings) check() error {
+	var errs []error
 	if l.Use != labelAuto && l.Use != labelOff {
-		return fmt.Errorf("unknown label.use %q: auto or off", l.Use)
+		errs = append(errs, badKey("label.use", "label.use is auto or off, not %q", l.Use))
 	}
 	if l.Dir != "" && (!filepath.IsAbs(l.Dir) || filepath.Clean(l.Dir) != l.Dir || l.Dir == "/") {
-		return fmt.Errorf("bad label.dir %q: it is a whole path, such as %s", l.Dir, hostLabels)
+		errs = append(errs, badKey("label.dir", "bad label.dir %q: it is a whole path, such as %s", l.Dir, hostLabels))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // labelDir is where labels are kept; empty: nowhere.

@@ -25,13 +25,14 @@ type lingerSettings struct {
 }
 
 func (l lingerSettings) check() error {
+	var errs []error
 	if l.KillAfter < 0 {
-		return errors.New("linger.kill_after is 0s, for never, or longer")
+		errs = append(errs, badKey("linger.kill_after", "linger.kill_after is 0s, for never, or longer"))
 	}
 	if slices.Contains(l.ExemptUsers, "") {
-		return errors.New("an empty name in linger.exempt_users is nobody's")
+		errs = append(errs, badKey("linger.exempt_users", "an empty name in linger.exempt_users is nobody's"))
 	}
-	return checkPrograms("linger.exempt_programs", l.ExemptPrograms, false)
+	return errors.Join(append(errs, checkPrograms("linger.exempt_programs", l.ExemptPrograms, false))...)
 }
 
 // spares reports whether a job is never killed, whatever runs in it.
@@ -42,7 +43,7 @@ func (l lingerSettings) spares(in *job.Info) bool {
 
 // mayLinger sets the time of a job whose login is over, once. Only jobs that wait to be killed have a timer.
 func (d *jobd) mayLinger(jid job.JID) {
-	if _, known := d.lingering[jid]; known || d.cfg.Linger.KillAfter == 0 || !d.table.Lingers(jid) {
+	if _, known := d.lingering[jid]; known || d.settings().Linger.KillAfter == 0 || !d.table.Lingers(jid) {
 		return
 	}
 	in, err := d.table.Job(jid)
@@ -52,11 +53,21 @@ func (d *jobd) mayLinger(jid job.JID) {
 	if d.lingering == nil {
 		d.lingering = make(map[job.JID]*time.Timer)
 	}
-	if d.cfg.Linger.spares(&in) {
+	if d.settings().Linger.spares(&in) {
 		d.lingering[jid] = nil
 		return
 	}
-	d.lingering[jid] = time.AfterFunc(d.cfg.Linger.KillAfter, func() { d.endLingering(jid) })
+	d.lingering[jid] = time.AfterFunc(d.settings().Linger.KillAfter, func() { d.endLingering(jid) })
+}
+
+// lingerAnew sets the time of each job that lingers by what holds now; it begins anew.
+func (d *jobd) lingerAnew() {
+	for jid := range d.lingering {
+		d.lingersNoMore(jid)
+	}
+	for _, in := range d.table.Briefs() {
+		d.mayLinger(in.JID)
+	}
 }
 
 // lingersNoMore is for a job that has ended.
@@ -72,10 +83,12 @@ func (d *jobd) endLingering(jid job.JID) {
 	ctx := context.Background() // the loop's end ends it
 	var members []watch.ID
 	err := d.do(ctx, func() error {
-		members = d.membersOf([]job.JID{jid})
+		if d.lingering[jid] != nil { // nothing else was decided meanwhile
+			members = d.membersOf([]job.JID{jid})
+		}
 		return nil
 	})
-	spared := d.runsOneOf(members, d.cfg.Linger.ExemptPrograms)
+	spared := d.runsOneOf(members, d.settings().Linger.ExemptPrograms)
 	k := newKilling(d, control.Peer{Root: true, PID: int32(os.Getpid())})
 	if err == nil && spared == "" && len(members) > 0 {
 		k.jids = []job.JID{jid}
@@ -95,7 +108,7 @@ func (d *jobd) endLingering(jid job.JID) {
 	case spared != "":
 		d.log.Debug("a lingering job is spared", "jid", jid, "program", spared)
 	default:
-		d.log.Info("killed a lingering job", "jid", jid, "seq", jid.Seq(), "after", d.cfg.Linger.KillAfter,
+		d.log.Info("killed a lingering job", "jid", jid, "seq", jid.Seq(), "after", d.settings().Linger.KillAfter,
 			"signalled", k.ans.Signalled, "left", len(k.ans.Left))
 	}
 }

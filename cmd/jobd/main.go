@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,17 +43,34 @@ func run(args []string, stderr io.Writer) int {
 	case errors.Is(err, errVersion):
 		fmt.Println("jobd", version)
 		return 0
-	case err != nil:
-		fmt.Fprintln(stderr, "jobd:", err)
+	case err != nil && cfg != nil && cfg.Check: // as compilers say it
+		fmt.Fprintln(stderr, err)
 		return 2
+	case err != nil:
+		say(stderr, err)
+		return 2
+	case cfg.Check:
+		fmt.Println(cmp.Or(cfg.From, "the defaults, without a file")+":", "ok")
+		return 0
 	}
-	log, end := openLog(logText(stderr, cfg.level()), cfg.Check)
-	defer end()
+	signal.Ignore(syscall.SIGPIPE) // who read the log may leave, and jobd goes on
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, cfg, log); err != nil {
-		fmt.Fprintln(stderr, "jobd:", err)
+	lines := openLines(stderr, cfg)
+	log, end := withAudit(lines.Handler())
+	err = serve(ctx, cfg, log, lines)
+	end()
+	lines.Close()
+	if err != nil {
+		say(stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// say writes an error, each of its lines for itself.
+func say(w io.Writer, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(w, "jobd:", line)
+	}
 }

@@ -42,7 +42,7 @@ func (d *jobd) begin(missing time.Time) error {
 	if stopped := inOrder(past, d.whole); !d.continued && !d.whole.IsZero() && !(rebooted && stopped) {
 		d.markDown(missing, stopped)
 	}
-	setup := job.Text(d.cfg.summary())
+	setup := job.Text(d.cfg.summary(d.settings()))
 	if old, ok := lastOf(past, job.MomentStart); ok && old.Text != setup {
 		d.mark(job.Moment{Time: d.started, Kind: job.MomentConfig, Text: setup})
 	}

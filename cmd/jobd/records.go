@@ -93,7 +93,7 @@ func (d *jobd) wanted(ctx context.Context, peer control.Peer, req control.Reques
 		}
 		from = d.store.Records(jid)
 	}
-	all := jobsDoNotMatter(req) && (d.cfg.Visibility == "all" || trusted(peer))
+	all := jobsDoNotMatter(req) && (d.settings().Visibility == "all" || trusted(peer))
 	jobs, err := d.owners(ctx, peer, req, m)
 	if err != nil {
 		return nil, err

@@ -32,9 +32,6 @@ const (
 
 // listenEvents makes events.sock, SOCK_SEQPACKET, for root alone: the run directory is jobd's, and another jobd would have been found there.
 func (d *jobd) listenEvents() (net.Listener, error) {
-	if !d.cfg.Watch.Relay {
-		return nil, nil
-	}
 	path := filepath.Join(d.cfg.RunDir, "events.sock")
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot remove the old events.sock: %w", err)
@@ -48,6 +45,14 @@ func (d *jobd) listenEvents() (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen for those who want events: %w", err)
 	}
 	return l, nil
+}
+
+// relayOn is that part of jobd, on a listener; nil where there is none.
+func (d *jobd) relayOn(l net.Listener) func(context.Context) error {
+	if l == nil {
+		return nil
+	}
+	return func(ctx context.Context) error { return d.relay(ctx, l) }
 }
 
 // relay does what the process events connector does: it sends every event of every process to all who listen, a line each. What is meant for

@@ -84,7 +84,8 @@ func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Re
 	if a.jobs, err = d.owners(ctx, peer, req, a.match); err != nil {
 		return nil, err
 	}
-	pricer, err := d.cfg.Billing.Compile(time.Local)
+	billing := d.settings().Billing
+	pricer, err := billing.Compile(time.Local)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (d *jobd) accountant(ctx context.Context, peer control.Peer, req control.Re
 		by = "user"
 	}
 	a.sheet, err = report.New(by, report.Options{
-		From: req.Since, To: req.Until, Location: time.Local, Billing: &d.cfg.Billing, Limit: req.Limit,
+		From: req.Since, To: req.Until, Location: time.Local, Billing: &billing, Limit: req.Limit,
 	})
 	if err != nil {
 		return nil, control.Errorf(control.BadRequest, "%s", err)

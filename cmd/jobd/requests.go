@@ -118,7 +118,7 @@ func trusted(peer control.Peer) bool { return peer.Root || peer.Admin && peer.UI
 
 // sees reports whether the peer may look at a job of uid.
 func (d *jobd) sees(peer control.Peer, uid uint32) bool {
-	return d.cfg.Visibility == "all" || peer.May(control.Owner, uid)
+	return d.settings().Visibility == "all" || peer.May(control.Owner, uid)
 }
 
 // seesJob is sees for a job. Those of people who were taken out of the books stand under nobody's uid, and are not nobody's.

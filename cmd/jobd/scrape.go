@@ -31,14 +31,14 @@ func (m metricsSettings) check() error {
 		return nil
 	}
 	if !filepath.IsAbs(m.WebConfig) {
-		return fmt.Errorf("bad metrics.web_config %q: it is a whole path", m.WebConfig)
+		return badKey("metrics.web_config", "metrics.web_config is a whole path, not %q", m.WebConfig)
 	}
 	err := web.Validate(m.WebConfig)
 	if err == nil {
 		err = checkClientCAs(m.WebConfig)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot use %s, which metrics.web_config names: %w", m.WebConfig, err)
+		return badKey("metrics.web_config", "cannot use %s, which metrics.web_config names: %s", m.WebConfig, err)
 	}
 	return nil
 }

@@ -53,6 +53,8 @@ func (d *jobd) status(ctx context.Context) (any, error) {
 	d.statusOfStore(&s)
 	s.Labels, s.LabelsWhy = d.statusOfLabels()
 	s.Confined, s.Audit = d.confined, d.auditing().status()
+	s.Log = control.LogStatus{To: d.lines.To(), Dropped: d.lines.Lost()}
+	s.Config = d.statusOfConfig()
 	return s, err
 }
 

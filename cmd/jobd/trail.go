@@ -3,9 +3,11 @@ package main
 import (
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 
+	"github.com/jobd-project/jobd/cmd/jobd/logs"
 	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 	"github.com/jobd-project/jobd/job/kernel"
@@ -33,7 +35,8 @@ func identity(in *job.Info) []any {
 	return []any{
 		"jid", in.JID, "seq", in.JID.Seq(), "user", in.User, "uid", in.UID, "service", string(in.Service), "tty", string(in.TTY),
 		"rhost", string(in.RHost), "rport", number(in.RPort), "auth_key", string(in.AuthKey), "login_uid", number(in.LoginUID),
-		"audit_session", number(in.AuditSession), "poe", in.POE,
+		"audit_session", number(in.AuditSession), "logind_session", string(in.LogindSession), "poe_pid", in.POE,
+		"login_jid", number(in.LoginJID), "parent_jid", number(in.ParentJID),
 	}
 }
 
@@ -85,29 +88,19 @@ func (d *jobd) loginRefused(peer control.Peer, req control.LoginRequest, err err
 	}, by(&peer)...)...)
 }
 
-// logText writes a record a line. slog quotes whatever could end a line or a field, or move a cursor; but not DEL.
-func logText(w io.Writer, level slog.Level) slog.Handler {
-	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		text := ""
-		if err, ok := a.Value.Any().(error); ok {
-			text = err.Error()
-		} else if a.Value.Kind() == slog.KindString {
-			text = a.Value.String()
-		}
-		if strings.ContainsRune(text, '\x7f') {
-			a.Value = slog.StringValue(strings.ReplaceAll(text, "\x7f", `\x7f`))
-		}
-		return a
-	}})
+// openLines opens the log, where the trail is too. A burst of logins is a line for each of the first, and a count: the books, and the audit
+// records, have all of them.
+func openLines(w io.Writer, cfg *config) *logs.Log {
+	return logs.Open(w, logs.Options{
+		Host: cfg.Host, Level: cfg.level(), Burst: cfg.Log.Burst, Stream: os.Getenv("JOURNAL_STREAM"),
+		Many: map[string]string{jobStarted: "jobs started", jobFinished: "jobs ended"},
+	})
 }
 
-// openLog makes jobd's log: text, and of the trail audit records too where somebody takes them. The end sends those that wait.
-func openLog(text slog.Handler, check bool) (log *slog.Logger, end func()) {
-	if check {
-		return slog.New(text), func() {}
-	}
+// withAudit makes audit records of the trail too, where somebody takes them. The end sends those that wait.
+func withAudit(lines slog.Handler) (log *slog.Logger, end func()) {
 	to, err := openAudit()
-	h := &audited{Handler: text, to: to, why: err}
+	h := &audited{Handler: lines, to: to, why: err}
 	return slog.New(h), h.close
 }
 

@@ -16,7 +16,7 @@ func (d *jobd) watchEvents(ctx context.Context, peer control.Peer, req control.R
 	if req.Host && !trusted(peer) {
 		return nil, control.Errorf(control.Denied, "only root may watch processes that are in no job")
 	}
-	if !trusted(peer) && d.cfg.Visibility != "all" {
+	if !trusted(peer) && d.settings().Visibility != "all" {
 		f.UID = &peer.UID
 	}
 	if req.User == "" && !req.All && !req.Host {

@@ -19,9 +19,6 @@ const (
 // auditEvents writes a line for each program that is run in a job and for each change of uid there. It reads like anybody else who watches: a
 // log that is slow costs the loop nothing, and what it misses for that is said.
 func (d *jobd) auditEvents(ctx context.Context) error {
-	if !d.cfg.Watch.Audit {
-		return nil
-	}
 	lines, err := d.ownReader(ctx, feed.Filter{Kinds: []string{control.EventExec, control.EventUID}})
 	if err != nil {
 		return err
@@ -40,6 +37,14 @@ func (d *jobd) auditEvents(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// auditEventsIf is that part of jobd, or nil.
+func (d *jobd) auditEventsIf(on bool) func(context.Context) error {
+	if !on {
+		return nil
+	}
+	return d.auditEvents
 }
 
 func (d *jobd) auditEvent(e *control.WatchEvent) {

@@ -335,6 +335,22 @@ type StatusAnswer struct {
 	Store         StoreStatus       `json:"store"`
 	Confined      []string          `json:"confined"` // what of its rights jobd has given away
 	Audit         AuditStatus       `json:"audit"`
+	Log           LogStatus         `json:"log"`
+	Config        ConfigStatus      `json:"config"`
+}
+
+// LogStatus is how jobd's log is.
+type LogStatus struct {
+	To      string `json:"to"`      // journal or stderr
+	Dropped uint64 `json:"dropped"` // lines, because nobody read those before them
+}
+
+// ConfigStatus is which configuration holds.
+type ConfigStatus struct {
+	File    job.Text  `json:"file"`    // null: there is none, and the defaults hold
+	ReadAt  time.Time `json:"read_at"` // when what holds was read
+	Error   job.Text  `json:"error"`   // why what was read since does not hold; null: it does
+	Restart []string  `json:"restart"` // keys that were changed since, and hold after a restart
 }
 
 // AuditStatus is how the records for the audit daemon are.

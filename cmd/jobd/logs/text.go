@@ -1,0 +1,33 @@
+package logs
+
+import (
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/jobd-project/jobd/job"
+)
+
+// newText writes a record a line. slog quotes whatever could end a line or a field, or move a cursor; but not DEL.
+func newText(w io.Writer, host string) slog.Handler {
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug - 100, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		return plain(a, host)
+	}})
+}
+
+// plain makes an attribute what is written of it.
+func plain(a slog.Attr, host string) slog.Attr {
+	v := a.Value.Resolve()
+	switch x := v.Any().(type) {
+	case job.JID:
+		v = slog.StringValue(host + ":" + strconv.FormatUint(uint64(x.Seq()), 10))
+	case error:
+		v = slog.StringValue(x.Error())
+	}
+	if v.Kind() == slog.KindString && strings.ContainsRune(v.String(), '\x7f') {
+		v = slog.StringValue(strings.ReplaceAll(v.String(), "\x7f", `\x7f`))
+	}
+	a.Value = v
+	return a
+}
