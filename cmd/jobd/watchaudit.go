@@ -50,9 +50,9 @@ func (d *jobd) auditEventsIf(on bool) func(context.Context) error {
 func (d *jobd) auditEvent(e *control.WatchEvent) {
 	switch e.Event {
 	case control.EventExec:
-		d.log.Info(memberExec, "jid", e.JID, "seq", number(e.Seq), "pid", number(e.TGID), "exe", string(e.Exe), "at", e.Time)
+		d.log.Info(memberExec, "jid", number(e.JID), "seq", number(e.Seq), "pid", number(e.TGID), "exe", string(e.Exe), "at", e.Time)
 	case control.EventUID:
-		d.log.Info(memberUID, "jid", e.JID, "seq", number(e.Seq), "pid", number(e.TGID), "uid", number(e.UID), "euid", number(e.EUID), "at", e.Time)
+		d.log.Info(memberUID, "jid", number(e.JID), "seq", number(e.Seq), "pid", number(e.TGID), "uid", number(e.UID), "euid", number(e.EUID), "at", e.Time)
 	case control.EventLost:
 		d.log.Warn(watchLost, "events", number(e.Lost), "why", e.Why)
 	}

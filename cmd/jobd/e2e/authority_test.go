@@ -79,7 +79,7 @@ func checkDenied(t *testing.T, h *host, theirs, mine, pid string) {
 		if code != want || text != "" || !strings.Contains(errs, "only") && !strings.Contains(errs, "not yours") {
 			t.Errorf("%v: exit code %d, says %q and %q", args, code, text, errs)
 		}
-		if args[0] != "run" && !strings.Contains(h.log.String(), "uid="+itoa(uid)) {
+		if args[0] != "run" && !strings.Contains(h.settled(), "uid="+itoa(uid)) {
 			t.Errorf("%v: nothing was logged", args)
 		}
 	}
@@ -97,7 +97,7 @@ func TestDeniedFlood(t *testing.T) {
 			t.Fatalf("exit code %d", code)
 		}
 	}
-	if n := strings.Count(h.log.String(), "uid="+itoa(bobUID)); n == 0 || n > many/4 {
+	if n := strings.Count(h.settled(), "uid="+itoa(bobUID)); n == 0 || n > many/4 {
 		t.Errorf("%d lines for %d denials", n, many)
 	}
 }

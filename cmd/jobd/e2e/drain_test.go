@@ -87,7 +87,7 @@ func TestAttachAgain(t *testing.T) {
 	c.end()
 	must(t, h.client.Release(h.soon(), ref(jid)))
 	until(t, "the log says that the job was released", func() bool { return strings.Contains(h.log.String(), "verb=release") })
-	if n := strings.Count(h.log.String(), " how=attach "); n != 2 {
+	if n := strings.Count(h.settled(), " how=attach "); n != 2 {
 		t.Errorf("%d lines in the log, want one for each of the two that were put in", n)
 	}
 }

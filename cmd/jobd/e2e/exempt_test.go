@@ -57,7 +57,7 @@ func TestLoginDaemonRestartedInAJob(t *testing.T) {
 				sh.logout()
 				h.ended(jid)
 			}
-			h.log.await(t, `left its job: root runs an exempt program" jid=`+l.jid.String()+` .* program=`+command[0])
+			h.log.await(t, `left its job: root runs an exempt program" jid=`+logged(l.jid)+` .* program=`+command[0])
 			check()
 			if got := h.members(l.jid); !slices.Equal(got, shell) {
 				t.Errorf("the members are:%s", describe(got))
@@ -129,7 +129,7 @@ func (h *host) checkExempt(jid job.JID, what string, pids []int32, out bool) {
 		return child != 0
 	})
 	if out {
-		h.log.await(h.t, fmt.Sprintf(`left its job: root runs an exempt program" jid=%s `, jid))
+		h.log.await(h.t, fmt.Sprintf(`left its job: root runs an exempt program" jid=%s `, logged(jid)))
 	}
 	for _, pid := range []int32{service, child} {
 		if in := h.jobOf(pid); (in == 0) != out || in != 0 && in != jid {

@@ -85,7 +85,7 @@ func TestHandover(t *testing.T) {
 			t.Errorf("a gap in the books: %+v", m)
 		}
 	}
-	if n := strings.Count(h.log.String(), "went on where the jobd before stopped"); n != 3 {
+	if n := strings.Count(h.settled(), "went on where the jobd before stopped"); n != 3 {
 		t.Errorf("jobd went on %d times, not 3", n)
 	}
 }

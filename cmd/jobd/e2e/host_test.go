@@ -72,8 +72,8 @@ func plainHost(t *testing.T, args ...string) *host {
 	if i := slices.Index(h.args, keepsLabels); i >= 0 {
 		h.args = slices.Delete(slices.Clone(h.args), i, i+1)
 		h.labels = filepath.Join(dir, "bpf")
-		h.configure("")
 	}
+	h.configure("")
 	return h
 }
 
@@ -111,7 +111,7 @@ func (h *host) measures() job.Text {
 	return job.SourceCgroup
 }
 
-// configure gives jobd a configuration file.
+// configure gives jobd a configuration file. Tests look for lines that a burst would be without.
 func (h *host) configure(text string) {
 	h.t.Helper()
 	if h.labels != "" {
@@ -119,6 +119,9 @@ func (h *host) configure(text string) {
 			text += "[label]\n"
 		}
 		text = strings.Replace(text, "[label]\n", fmt.Sprintf("[label]\ndir = %q\n", h.labels), 1)
+	}
+	if !strings.Contains(text, "[log]\n") {
+		text += "[log]\nburst = 0\n"
 	}
 	path := filepath.Join(h.dir, "jobd.toml")
 	must(h.t, os.WriteFile(path, []byte(text), 0o600))

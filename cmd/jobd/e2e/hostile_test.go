@@ -59,7 +59,7 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	checkMetrics(t, h.metrics)
-	checkLog(t, h.log.String(), len(hostileNames))
+	checkLog(t, h.settled(), len(hostileNames))
 }
 
 // hostileLogin opens a session of which everything is called the same, and stays in it as a program of that name.

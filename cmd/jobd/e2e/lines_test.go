@@ -4,14 +4,18 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jobd-project/jobd/job"
 )
 
 // lines reads a program's output line by line, and never waits for ever.
@@ -82,6 +86,26 @@ func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
+}
+
+// logged is how jobd's log calls a job.
+func logged(jid job.JID) string {
+	host, err := os.Hostname()
+	if err != nil {
+		return err.Error()
+	}
+	return host + ":" + strconv.Itoa(int(jid.Seq()))
+}
+
+// settled is the log with all that jobd has logged so far: it writes in the order in which things happen, and says when it has read its
+// configuration again.
+func (h *host) settled() string {
+	h.t.Helper()
+	const said = "the configuration was "
+	before := strings.Count(h.log.String(), said)
+	must(h.t, h.cmd.Process.Signal(unix.SIGHUP))
+	until(h.t, "the log", func() bool { return strings.Count(h.log.String(), said) > before })
+	return h.log.String()
 }
 
 // await waits for a line that matches.

@@ -58,7 +58,7 @@ func TestLinger(t *testing.T) {
 		if in := h.ended(first); in.EndReason != job.EndKilled {
 			t.Errorf("end_reason %q", in.EndReason)
 		}
-		h.log.await(t, `killed a lingering job" jid=`+first.String())
+		h.log.await(t, `killed a lingering job" jid=`+logged(first))
 		h.stop(unix.SIGKILL) // those that lingered before it are found lingering
 		h.start()
 	}

@@ -135,7 +135,7 @@ func TestKillBorrowedCgroup(t *testing.T) {
 		if !alive(other) {
 			t.Error("a process that is no member was killed")
 		}
-		if used := strings.Contains(h.log.String(), "killed a cgroup at once\" jid="+jid.String()); used != alone {
+		if used := strings.Contains(h.settled(), "killed a cgroup at once\" jid="+logged(jid)); used != alone {
 			t.Errorf("alone %v, killed at once %v", alone, used)
 		}
 		kill(t, other)

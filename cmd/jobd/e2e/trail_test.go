@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jobd-project/jobd/job"
 	"github.com/jobd-project/jobd/job/control"
 )
 
@@ -61,12 +62,13 @@ func TestTrail(t *testing.T) {
 	kill(t, pid)
 	_ = outside.Wait() // killed
 	h.sweep()
-	for _, jid := range []string{a.jid.String(), b.jid.String(), adopted.Jobs[0].JID.String()} {
-		until(t, "the end of "+jid, func() bool { return strings.Contains(strings.Join(h.linesOf(`"job end"`), ""), jid) })
+	for _, jid := range []string{logged(a.jid), logged(b.jid), logged(adopted.Jobs[0].JID)} {
+		until(t, "the end of "+jid, func() bool { return strings.Contains(strings.Join(h.linesOf(`"job end"`), ""), "jid="+jid+" ") })
 	}
+	h.settled()
 
-	whose := func(jid fmt.Stringer, user string) string {
-		return `jid=` + jid.String() + ` seq=\d+ user=` + user + ` uid=\d+ service=\S+ tty=\S+ rhost=\S+ rport=\S+ auth_key=\S+ login_uid=\S+ audit_session=\S+ poe=\d+`
+	whose := func(jid job.JID, user string) string {
+		return `jid=` + logged(jid) + ` seq=\d+ user=` + user + ` uid=\d+ service=\S+ tty=\S+ rhost=\S+ rport=\S+ auth_key=\S+ login_uid=\S+ audit_session=\S+ logind_session=\S+ poe_pid=\d+ login_jid=\S+ parent_jid=\S+`
 	}
 	me := fmt.Sprintf(`by_uid=0 by_pid=%d by_login_uid=\S+`, os.Getpid())
 	for _, tt := range []struct {
@@ -74,7 +76,7 @@ func TestTrail(t *testing.T) {
 		want []string
 	}{
 		{`"job start"`, []string{whose(a.jid, "alice") + ".* by_uid=0 by_pid=", whose(b.jid, "alice") + ".* by_uid=0", whose(adopted.Jobs[0].JID, `\S+`) + ".* " + me}},
-		{`"job end"`, []string{whose(a.jid, "alice") + " reason=", whose(b.jid, "alice"), whose(adopted.Jobs[0].JID, `\S+`)}},
+		{`"job end"`, []string{whose(a.jid, "alice") + ` end_reason=exit exit_status=\d+ cpu=\S+ cpu_source=\S+ processes=\d+ lasted=\d\S+ estimated=`, whose(b.jid, "alice"), whose(adopted.Jobs[0].JID, `\S+`)}},
 		{"membership", []string{
 			"how=attach " + whose(a.jid, "alice") + fmt.Sprintf(" processes=1 pids=%d ", pid) + me,
 			"how=move " + whose(b.jid, "alice") + fmt.Sprintf(" processes=1 pids=%d ", pid) + me,

@@ -122,11 +122,11 @@ func TestWatchAudit(t *testing.T) {
 	none := h.newTold(0, false)
 	none.tell(h.napper("seven"))
 	s.tell("setpriv --reuid=" + itoa(bobUID) + " --clear-groups " + h.napper("eight"))
-	for _, want := range []string{"/eight ", "msg=\"uid change\" jid=" + s.jid.String()} {
+	for _, want := range []string{"/eight ", "msg=\"uid change\" jid=" + logged(s.jid)} {
 		until(t, want, func() bool { return strings.Contains(h.log.String(), want) })
 	}
 	for sc := bufio.NewScanner(strings.NewReader(h.log.String())); sc.Scan(); {
-		if line := sc.Text(); strings.Contains(line, "/seven") || strings.Contains(line, "msg=exec") && !strings.Contains(line, "jid="+s.jid.String()) {
+		if line := sc.Text(); strings.Contains(line, "/seven") || strings.Contains(line, "msg=exec") && !strings.Contains(line, "jid="+logged(s.jid)) {
 			t.Errorf("a line about nobody's process: %s", line)
 		}
 	}
