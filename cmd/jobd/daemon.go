@@ -229,6 +229,7 @@ func (d *jobd) open() (err error) {
 	if err != nil {
 		return err
 	}
+	d.lines.SetHID(d.store.HID())
 	if err = d.readTotals(); err != nil {
 		return err
 	}

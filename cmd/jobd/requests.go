@@ -92,12 +92,21 @@ func (d *jobd) change(ctx context.Context, peer control.Peer, req control.Reques
 
 // audit logs who changed what, or tried to.
 func (d *jobd) audit(peer control.Peer, req control.Request, err error) {
-	args := append([]any{"verb", string(req.Verb), "job", string(req.Job), "pid", req.PID}, by(&peer)...)
+	args := append([]any{"verb", string(req.Verb), "job", d.called(req.Job), "pid", req.PID}, by(&peer)...)
 	if err != nil {
 		d.log.Warn(changeRefused, append(args, "error", err)...)
 		return
 	}
 	d.log.Info(change, args...)
+}
+
+// called is a job as the log has it, where it is one of this host's.
+func (d *jobd) called(ref control.JobRef) any {
+	jid, err := job.ParseJID(string(ref), d.store.HID(), d.cfg.Host)
+	if err != nil || jid.HID() != d.store.HID() {
+		return string(ref)
+	}
+	return jid
 }
 
 // resolve finds the JID that a request names; self, and none, is the caller's own job. It runs in the loop.

@@ -32,8 +32,9 @@ type host struct {
 	labels  string   // where the kernel keeps them; "": nowhere
 	mayLose bool     // events may be lost, and jobd's log may have errors
 
-	holder  *holder // nil: nobody holds jobd's sockets
-	program string  // jobd's; "": the one that is tested
+	holder  *holder  // nil: nobody holds jobd's sockets
+	program string   // jobd's; "": the one that is tested
+	stderr  *os.File // jobd's; nil: log
 
 	cmd    *exec.Cmd
 	exited chan error
@@ -167,6 +168,9 @@ func (h *host) start() {
 		h.cmd = h.holder.command(program, h.flags())
 	}
 	h.cmd.Stderr, h.cmd.Env = h.log, append(h.cmd.Env, h.env...)
+	if h.stderr != nil {
+		h.cmd.Stderr = h.stderr
+	}
 	must(h.t, h.launch())
 	h.exited = make(chan error, 1)
 	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(h.cmd, h.exited)

@@ -21,7 +21,7 @@ const journalSocket = "/run/systemd/journal/socket"
 type journal struct {
 	fd   int
 	to   unix.Sockaddr
-	host string
+	name namer
 	text slog.Handler // for what the journal does not take
 
 	attrs bytes.Buffer // the text of the fields of one record …
@@ -39,7 +39,7 @@ func isJournal(f *os.File, stream string) bool {
 	return ok && stream == fmt.Sprintf("%d:%d", sys.Dev, sys.Ino)
 }
 
-func newJournal(o Options, text slog.Handler) (*journal, error) {
+func newJournal(o Options, name namer, text slog.Handler) (*journal, error) {
 	path := o.Socket
 	if path == "" {
 		path = journalSocket
@@ -48,7 +48,7 @@ func newJournal(o Options, text slog.Handler) (*journal, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	j := &journal{fd: fd, to: &unix.SockaddrUnix{Name: path}, host: o.Host, text: text}
+	j := &journal{fd: fd, to: &unix.SockaddrUnix{Name: path}, name: name, text: text}
 	j.line = slog.NewTextHandler(&j.attrs, &slog.HandlerOptions{Level: slog.LevelDebug - 100, ReplaceAttr: j.said})
 	return j, nil
 }
@@ -58,7 +58,7 @@ func (j *journal) said(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 		return slog.Attr{}
 	}
-	if a = plain(a, j.host); unknown(a.Value) {
+	if a = plain(a, j.name); unknown(a.Value) {
 		return slog.Attr{}
 	}
 	return a
@@ -99,7 +99,7 @@ func (j *journal) encode(r slog.Record) []byte {
 	b = appendField(b, "SYSLOG_IDENTIFIER", "jobd")
 	b = appendField(b, "MESSAGE", message)
 	r.Attrs(func(a slog.Attr) bool {
-		if a = plain(a, j.host); !unknown(a.Value) {
+		if a = plain(a, j.name); !unknown(a.Value) {
 			b = appendField(b, fieldName(a.Key), a.Value.String())
 		}
 		return true

@@ -5,9 +5,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jobd-project/jobd/job"
 )
 
 // Options say how a log is opened.
@@ -25,6 +28,8 @@ type Options struct {
 type Log struct {
 	level slog.LevelVar
 	fold  fold
+	host  string
+	hid   atomic.Uint32
 	sink  slog.Handler
 	to    string
 
@@ -44,9 +49,10 @@ func Open(w io.Writer, o Options) *Log {
 	l.level.Set(o.Level)
 	l.fold.put, l.fold.many = l.put, o.Many
 	l.SetBurst(o.Burst)
-	l.sink = newText(w, o.Host)
+	l.host = o.Host
+	l.sink = newText(w, l.name)
 	if f, ok := w.(*os.File); ok && isJournal(f, o.Stream) {
-		if j, err := newJournal(o, l.sink); err == nil {
+		if j, err := newJournal(o, l.name, l.sink); err == nil {
 			l.sink, l.to = j, "journal"
 		} else {
 			slog.New(l.sink).Warn("cannot write to the journal with fields", "error", err)
@@ -61,6 +67,17 @@ func (l *Log) Handler() slog.Handler { return &handler{log: l} }
 
 // SetLevel changes what is the least that is written.
 func (l *Log) SetLevel(level slog.Level) { l.level.Set(level) }
+
+// SetHID says which upper half of an id is that of this host's jobs. Until then all are taken for such.
+func (l *Log) SetHID(hid uint32) { l.hid.Store(hid) }
+
+// name is host:seq of this host's jobs, and the whole id of another's.
+func (l *Log) name(jid job.JID) string {
+	if hid := l.hid.Load(); hid != 0 && jid.HID() != hid {
+		return jid.String()
+	}
+	return l.host + ":" + strconv.FormatUint(uint64(jid.Seq()), 10)
+}
 
 // SetBurst changes how many lines of one kind there are a second at most; 0: all.
 func (l *Log) SetBurst(most int) { l.fold.most.Store(int64(most)) }

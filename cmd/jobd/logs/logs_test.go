@@ -59,12 +59,15 @@ func TestLines(t *testing.T) {
 	log.Info("job start", "jid", jid, "parent_jid", any(nil), "error", errors.New("a\x7fb\nc"), "user", "x y")
 	log.With("part", "a").WithGroup("http").Warn("other", "jid", jid)
 	log.Debug("not said")
+	l.SetHID(0x12ab)
+	log.Info("request denied", "jid", jid, "other", job.NewJID(7, 17))
 	l.SetLevel(slog.LevelDebug)
 	log.Debug("said")
 	l.Close()
 	for i, want := range []string{
 		`level=INFO msg="job start" jid=login03:17 parent_jid=<nil> error="a\\x7fb\nc" user="x y"`,
 		`level=WARN msg=other part=a http.jid=login03:17`,
+		`level=INFO msg="request denied" jid=login03:17 other=0x0000000700000011`,
 		`level=DEBUG msg=said`,
 	} {
 		line := strings.Split(g.String(), "\n")[i]
@@ -72,7 +75,7 @@ func TestLines(t *testing.T) {
 			t.Errorf("line %d is %s, want %s", i, line, want)
 		}
 	}
-	if n := strings.Count(g.String(), "\n"); n != 3 || l.To() != "stderr" {
+	if n := strings.Count(g.String(), "\n"); n != 4 || l.To() != "stderr" {
 		t.Errorf("%d lines to %s", n, l.To())
 	}
 }
