@@ -54,25 +54,31 @@ func (b *bench) startDaemon(e engine, env ...string) (*daemon, error) {
 // startIn starts jobd on the books of home and waits until it answers.
 func (b *bench) startIn(home string, e engine, env ...string) (*daemon, error) {
 	d := &daemon{b: b, engine: e, home: home}
-	log, err := os.Create(d.file("log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
+	var err error
 	if d.metrics, err = freePort(); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(d.file("jobd.toml"), []byte("[log]\nburst = 0\n"), 0o600); err != nil { // leftCgroups looks for every job
 		return nil, err
 	}
-	d.cmd = exec.CommandContext(b.ctx, b.file("jobd"), "--run-dir", d.file("run"), "--state-dir", d.file("state"), "--config", d.file("jobd.toml"),
-		"--metrics-listen", d.metrics, "--engine", string(e))
-	d.cmd.Env, d.cmd.Stderr = append(os.Environ(), env...), log
-	if err := b.launch(d.cmd, daemonGroup); err != nil {
+	if err := d.run(env...); err != nil {
 		return nil, err
 	}
 	d.client = control.NewClient(d.file("run/jobd.sock"))
 	return d, d.await()
+}
+
+// run executes jobd. What it logs goes behind what those before it have.
+func (d *daemon) run(env ...string) error {
+	log, err := os.OpenFile(d.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	d.cmd = exec.CommandContext(d.b.ctx, d.b.file("jobd"), "--run-dir", d.file("run"), "--state-dir", d.file("state"), "--config", d.file("jobd.toml"),
+		"--metrics-listen", d.metrics, "--engine", string(d.engine))
+	d.cmd.Env, d.cmd.Stderr = append(os.Environ(), env...), log
+	return d.b.launch(d.cmd, daemonGroup)
 }
 
 // await waits for the first answer. A jobd that gives none is ended.

@@ -18,6 +18,7 @@ var (
 	rounds   = flag.Int("rounds", 10, "storms of each kind that are compared")
 	sessions = flag.Int("sessions", 300, "sessions opened one after the other")
 	lone     = flag.Int("lone", 60, "sessions opened with a pause before each")
+	millions = flag.Int("millions", 10, "process records in the books on which jobd is started")
 	prebuilt = flag.String("jobd", "", "measure this `file`, not what this source tree builds")
 )
 
@@ -31,6 +32,7 @@ var sections = []struct {
 	{"ran", (*bench).ran},
 	{"login", (*bench).login},
 	{"size", (*bench).size},
+	{"start", (*bench).startup},
 	{"attach", (*bench).attach},
 	{"dispatch", (*bench).dispatch},
 	{"lists", (*bench).lists},

@@ -6,10 +6,15 @@
  * are, with PAUSE_MS between pairs. For each pair it prints how long
  * pam_open_session took and how long everything from pam_start to pam_end did,
  * in ns: open and whole with, open and whole without.
+ *
+ * session CONFDIR SERVICE PAUSE_MS: opens sessions of SERVICE until its input
+ * ends, and prints of each how long pam_open_session took, and 1 if it has a
+ * job, else 0.
  */
 #define _GNU_SOURCE
 #include "helper.h"
 
+#include <poll.h>
 #include <security/pam_appl.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,7 +22,10 @@
 
 struct times {
 	long long open, whole;
+	int job; /* it has one */
 };
+
+enum { WITHOUT, WITH, EITHER };
 
 static long long now(void)
 {
@@ -54,7 +62,8 @@ static struct times session(const char *confdir, const char *service, int job)
 	before = now();
 	pam(h, pam_open_session(h, 0), "pam_open_session");
 	t.open = now() - before;
-	if (!!pam_getenv(h, "JOB_JID") != job) {
+	t.job = !!pam_getenv(h, "JOB_JID");
+	if (job != EITHER && t.job != (job == WITH)) {
 		fputs("the session has no job\n", stderr);
 		_exit(1);
 	}
@@ -86,14 +95,29 @@ static struct times login(const char *confdir, const char *service, int job)
 	return t;
 }
 
+/* until_told opens sessions until the input ends. */
+static int until_told(const char *confdir, const char *service, int pause_ms)
+{
+	struct pollfd in = { .fd = 0, .events = POLLIN };
+
+	while (poll(&in, 1, pause_ms) == 0) {
+		struct times t = login(confdir, service, EITHER);
+
+		printf("%lld %d\n", t.open, t.job);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	die_with_parent(getppid());
+	if (argc == 4)
+		return until_told(argv[1], argv[2], atoi(argv[3]));
 	if (argc != 6)
 		return 2;
-	die_with_parent(getppid());
 	for (int i = atoi(argv[4]); i > 0; i--) {
-		struct times without = login(argv[1], argv[3], 0);
-		struct times with = login(argv[1], argv[2], 1);
+		struct times without = login(argv[1], argv[3], WITHOUT);
+		struct times with = login(argv[1], argv[2], WITH);
 
 		printf("%lld %lld %lld %lld\n", with.open, with.whole, without.open,
 		       without.whole);
