@@ -94,6 +94,9 @@ func (p *pastOf) unended(members []watch.ID) (out []*job.Record) {
 
 // ownParts are those partial records of a pid that are of the process that has it now: from after it was started.
 func ownParts(id watch.ID, parts []*job.Record) (own []*job.Record) {
+	if len(parts) == 0 {
+		return nil
+	}
 	st, err := kernel.Proc.Stat(id.PID)
 	if err != nil {
 		return nil

@@ -157,6 +157,9 @@ func (c *engine) takeLabels() error {
 // remembered is what the kernel kept of a process while there was no engine. told is false where that is nothing.
 func (c *engine) remembered(p, parent *proc) (said Label, told bool) {
 	l, err := c.labelled(p.id.PID)
+	if l == (label.Label{}) {
+		return 0, false
+	}
 	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
 		return 0, false
 	}

@@ -36,6 +36,11 @@ func (c *engine) attach(id watch.ID, label Label, now int64) error {
 // somebody else made is left alone.
 func (c *engine) confront(p *proc) {
 	heard, ok := c.hear(p.id.PID, func(st Stat) bool { return p.began(st.Start) })
+	c.weigh(p, heard, ok)
+}
+
+// weigh is confront by a testimony that was heard already.
+func (c *engine) weigh(p *proc, heard testimony, ok bool) {
 	p.claim = c.bench.judge(heard)
 	if p.against = ok && p.claim != p.label; !p.against {
 		p.claim = 0
@@ -73,21 +78,26 @@ func (c *engine) detach(id watch.ID, now int64) error {
 // markAncestors marks those above a process where labels meet, and the process itself when it has children that stay
 // what they were.
 func (c *Connector) markAncestors(id watch.ID, label Label) {
-	var above []watch.ID
-	inside := true // up to here all have the same label: nothing meets
-	for _, pid := range c.FS.Ancestors(id.PID) {
-		p := c.lin.of(pid)
-		if p == nil {
-			continue
-		}
-		if inside = inside && p.label == c.Label(id); !inside {
-			above = append(above, p.id)
-		}
-	}
+	above := c.above(id, c.FS.Ancestors(id.PID))
 	if p := c.lin.of(id.PID); p != nil && (c.lin.hasOtherChild(id, p.label, c.lives) || c.hasOrphan(p)) {
 		above = append(above, id)
 	}
 	c.lin.bound(label, above)
+}
+
+// above gives those of a process's ancestors below which its label meets others.
+func (c *Connector) above(id watch.ID, ancestors []int32) (out []watch.ID) {
+	label, inside := c.Label(id), true // up to here all have the same label: nothing meets
+	for _, pid := range ancestors {
+		p := c.lin.of(pid)
+		if p == nil {
+			continue
+		}
+		if inside = inside && p.label == label; !inside {
+			out = append(out, p.id)
+		}
+	}
+	return out
 }
 
 // hasOrphan reports whether a process got a child with another label than its own, as a subreaper does: the table knows parents as

@@ -55,14 +55,15 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		if label == 0 {
 			label = p.label // an impostor's
 		}
+		heard, ok := c.hear(s.PID, func(st Stat) bool { return s.vague && p.began(st.Start) || st.Start == s.Start })
 		if label == 0 {
-			label = c.whose(s)
+			label = c.whose(s, heard, ok)
 		}
 		if label == 0 {
 			continue
 		}
 		p.label, p.since = label, 0
-		c.confront(p)
+		c.weigh(p, heard, ok)
 		f := found[job.JID(label)]
 		f.Members = append(f.Members, p.id)
 		if poes[known] == job.JID(label) {
@@ -73,11 +74,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	if c.replays {
 		c.fromFile(poes, entries, found)
 	}
-	for jid, f := range found {
-		for _, id := range f.Members {
-			c.markAncestors(id, Label(jid))
-		}
-	}
+	c.markAll(found, list)
 	if c.labels != nil {
 		c.doubtLabels() // until all that were found have one
 		c.labels.looked = time.Time{}
@@ -148,10 +145,9 @@ func (c *Connector) fromFile(poes, entries map[job.Known]job.JID, found map[job.
 	}
 }
 
-// whose says whose a process is that was there before jobd: by its witnesses, by its parent.
-func (c *engine) whose(s seen) Label {
+// whose says whose a process is that was there before jobd: by its witnesses, where they could be heard, and by its parent.
+func (c *engine) whose(s seen, heard testimony, ok bool) Label {
 	parent := c.lin.of(s.PPID)
-	heard, ok := c.hear(s.PID, startedAt(s.Start))
 	if !ok {
 		heard = testimony{}
 	}

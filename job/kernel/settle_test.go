@@ -111,7 +111,8 @@ func TestNestedJobsShareTheirSession(t *testing.T) {
 	k.c.FS = fakeProc(t, map[string]string{
 		"200/stat": statLine(200, "orphan", "S", 1, 1, 50), "200/sessionid": "1", "200/cgroup": "0::/s\n",
 	})
-	if label := k.c.whose(seen{Stat: Stat{PID: 200, PPID: 1, Start: 50}}); label != 7 {
+	heard, ok := k.c.hear(200, startedAt(50))
+	if label := k.c.whose(seen{Stat: Stat{PID: 200, PPID: 1, Start: 50}}, heard, ok); label != 7 {
 		t.Errorf("an orphan that was there before jobd has label %d", label)
 	}
 	for _, stranger := range []*testimony{{cgroup: "/s"}, {cgroup: "/s", audit: &two}} {
