@@ -83,6 +83,11 @@ func (c *engine) lookExempt(p *proc, at int64) {
 		return
 	}
 	exe, _ := c.exempt.look.at(p.id.PID)
+	c.judgeExempt(p, exe, at)
+}
+
+// judgeExempt judges by what a member runs; nothing: it has gone.
+func (c *engine) judgeExempt(p *proc, exe []byte, at int64) {
 	path := c.exempt.program(exe)
 	// One that is may be gone before it is taken out. One that a scan found is taken out at once, or opened its login by that
 	// program: what it forks runs it too, until it runs another.
@@ -118,8 +123,16 @@ func (c *engine) findExempt() {
 	if c.exempt == nil {
 		return
 	}
+	var members []*proc
 	for p := range c.lin.all() {
-		c.lookExempt(p, 0)
+		if p.label != 0 {
+			members = append(members, p)
+		}
+	}
+	run := make([][]byte, len(members))
+	sideBySide(len(members), func(i int) { run[i], _ = c.exempt.look.at(members[i].id.PID) })
+	for i, p := range members {
+		c.judgeExempt(p, run[i], 0)
 	}
 }
 

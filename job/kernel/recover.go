@@ -34,8 +34,9 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	if err != nil {
 		return nil, err
 	}
+	heard := c.hearAll(list)
 	found := make(map[job.JID]Found)
-	for _, s := range list {
+	for i, s := range list {
 		p := c.lin.of(s.PID)
 		if p == nil || !p.seenAs(&s) || s.PID == c.self {
 			continue
@@ -55,15 +56,14 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		if label == 0 {
 			label = p.label // an impostor's
 		}
-		heard, ok := c.hear(s.PID, func(st Stat) bool { return s.vague && p.began(st.Start) || st.Start == s.Start })
 		if label == 0 {
-			label = c.whose(s, heard, ok)
+			label = c.whose(s, heard[i].testimony, heard[i].ok)
 		}
 		if label == 0 {
 			continue
 		}
 		p.label, p.since = label, 0
-		c.weigh(p, heard, ok)
+		c.weigh(p, heard[i].testimony, heard[i].ok)
 		f := found[job.JID(label)]
 		f.Members = append(f.Members, p.id)
 		if poes[known] == job.JID(label) {
@@ -81,6 +81,24 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 	}
 	c.findExempt()
 	return found, c.sentinel.watch(c.lin.markedPIDs())
+}
+
+// said is a testimony, if there was one.
+type said struct {
+	testimony
+	ok bool
+}
+
+// hearAll asks everybody whom a scan found and who is in the table.
+func (c *Connector) hearAll(list []seen) []said {
+	out := make([]said, len(list))
+	sideBySide(len(list), func(i int) {
+		s := &list[i]
+		if p := c.lin.of(s.PID); p != nil {
+			out[i].testimony, out[i].ok = c.hear(s.PID, func(st Stat) bool { return s.vague && p.began(st.Start) || st.Start == s.Start })
+		}
+	})
+	return out
 }
 
 // known is a process as it is on file. Of one whose start cannot be read now the pid has to do: it would be a rare chance that it

@@ -91,33 +91,34 @@ func (c *engine) scan() ([]seen, error) {
 	if !slices.Contains(pids, c.self) || !slices.Contains(pids, 1) {
 		return nil, fmt.Errorf("cannot scan %s: the list lacks jobd itself or pid 1", c.FS)
 	}
-	out := make([]seen, 0, len(pids))
-	for _, pid := range pids {
-		st, err := c.FS.Stat(pid)
-		vague := errors.Is(err, ErrBusy)
-		if vague {
-			st, err = c.FS.Status(pid)
+	all, errs := make([]seen, len(pids)), make([]error, len(pids))
+	sideBySide(len(pids), func(i int) { all[i], errs[i] = c.see(pids[i]) })
+	out := all[:0]
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			out = append(out, all[i])
+		case !errors.Is(err, ErrGone):
+			return nil, fmt.Errorf("cannot scan process %d: %w", pids[i], err)
 		}
-		if errors.Is(err, ErrGone) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot scan process %d: %w", pid, err)
-		}
-		if st.Dead() {
-			continue
-		}
-		tids, err := c.tasks(st)
-		if errors.Is(err, ErrGone) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot scan process %d: %w", pid, err)
-		}
-		out = append(out, seen{Stat: st, tids: tids, vague: vague})
 	}
 	slices.SortFunc(out, func(a, b seen) int { return cmp.Or(cmp.Compare(a.age(), b.age()), cmp.Compare(a.PID, b.PID)) })
 	return out, nil
+}
+
+// see looks at one process. ErrGone: it has exited.
+func (c *engine) see(pid int32) (s seen, err error) {
+	s.Stat, err = c.FS.Stat(pid)
+	if s.vague = errors.Is(err, ErrBusy); s.vague {
+		s.Stat, err = c.FS.Status(pid)
+	}
+	if err == nil && s.Dead() {
+		err = ErrGone
+	}
+	if err == nil {
+		s.tids, err = c.tasks(s.Stat)
+	}
+	return s, err
 }
 
 // tasks lists a process's threads where it has several. ErrGone: the last have exited since st was read. The first may have
