@@ -44,7 +44,7 @@ func TestWebConfig(t *testing.T) {
 			}
 		})
 	}
-	for web, bad := range map[string]string{"web.yml": "it is a whole path", dir + "/none.yml": "no such file"} {
+	for web, bad := range map[string]string{"web.yml": "is a whole path", dir + "/none.yml": "no such file"} {
 		file := write("jobd.toml", "[metrics]\nweb_config = \""+web+"\"\n")
 		if _, err := parseConfig([]string{"--config", file}, io.Discard); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: got %v, want something with %q", web, err, bad)
