@@ -137,7 +137,8 @@ func TestLogoutLeavesDaemon(t *testing.T) {
 	sh.logout()
 	until(t, "one member", func() bool { return len(h.members(jid)) == 1 })
 	left := h.members(jid)
-	if command(left[0]) != "sleep 900" || left[0] != pid && parentOf(left[0]) != pid {
+	until(t, "sleep runs", func() bool { return command(left[0]) == "sleep 900" })
+	if left[0] != pid && parentOf(left[0]) != pid {
 		t.Errorf("left is:%s", describe(left))
 	}
 	if in := h.show(jid); in.State != job.Lingering || in.Processes != 1 {

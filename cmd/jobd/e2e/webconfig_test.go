@@ -209,7 +209,8 @@ func TestWebConfigBad(t *testing.T) {
 		must(t, os.WriteFile(web, []byte("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  "+more), 0o600))
 		for _, flags := range [][]string{h.flags(), append(h.flags(), "--check")} {
 			out, err := exec.Command(built.jobd, flags...).CombinedOutput()
-			if text := fmt.Sprintf("jobd: cannot use %s, which metrics.web_config names: %s\n", web, want); err == nil || string(out) != text {
+			text := fmt.Sprintf("%s:2: cannot use %s, which metrics.web_config names: %s\n", filepath.Join(h.dir, "jobd.toml"), web, want)
+			if err == nil || strings.TrimPrefix(string(out), "jobd: ") != text {
 				t.Errorf("%v, %q, want %q", err, out, text)
 			}
 		}
