@@ -43,6 +43,9 @@ func files(t *testing.T, dir string) map[string]string {
 			return err
 		}
 		out[path] = st.Mode().String()
+		if st.IsDir() && st.Name() == "bpf" { // the kernel's: no files to be read
+			return filepath.SkipDir
+		}
 		if st.Mode().IsRegular() {
 			b, err := os.ReadFile(path)
 			out[path] += string(b)
@@ -241,6 +244,7 @@ func TestBadPlace(t *testing.T) {
 		{"has to run as root", []string{"setpriv", "--reuid=65534", "--clear-groups"}},
 	} {
 		t.Run(strings.Join(tt.in, " "), func(t *testing.T) {
+			h.args = nil // a configuration could not be read either
 			args := append(append(tt.in, built.jobd), h.flags()...)
 			refused(t, tt.words, exec.Command(needProgram(t, args[0]), args[1:]...))
 			nothingMade(t, h)

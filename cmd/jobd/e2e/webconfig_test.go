@@ -202,6 +202,7 @@ func TestWebConfigBad(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(h.dir, "none.pem"), []byte("no certificate\n"), 0o600))
 	web := filepath.Join(h.dir, "web.yml")
 	h.configure(fmt.Sprintf("[metrics]\nweb_config = %q\n", web))
+	defer h.configure("")
 	for more, want := range map[string]string{
 		"client_auth_type: Require\n": "invalid ClientAuth: Require",
 		"client_ca_file: none.pem\n  client_auth_type: RequireAndVerifyClientCert\n": "no certificate can be read in client_ca_file none.pem",
