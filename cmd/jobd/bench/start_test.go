@@ -134,6 +134,7 @@ func (b *bench) writeStack(socket string) error {
 // started is how starts went.
 type started struct {
 	took    samples // ms, from exec until jobd was ready
+	cpu     samples // ms, that it was charged for that
 	waits   samples // ms, of logins meanwhile and shortly after
 	without int     // of them, that got no job
 }
@@ -173,6 +174,16 @@ func (d *daemon) restart(by syscall.Signal, s *started) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, logins.kill()) }()
+	used, err := charged(d.b.groups[daemonGroup], func() error { return s.start(d, notify) })
+	if err != nil {
+		return err
+	}
+	s.cpu = append(s.cpu, used.total/1e3)
+	return s.read(logins)
+}
+
+// start starts jobd and waits until it is ready.
+func (s *started) start(d *daemon, notify *net.UnixConn) error {
 	begin := time.Now()
 	if err := d.run("NOTIFY_SOCKET=" + d.file("notify")); err != nil {
 		return err
@@ -181,7 +192,7 @@ func (d *daemon) restart(by syscall.Signal, s *started) (err error) {
 		return fmt.Errorf("jobd does not get ready: %w", errors.Join(err, d.stop()))
 	}
 	s.took = append(s.took, float64(time.Since(begin))/float64(time.Millisecond))
-	return s.read(logins)
+	return nil
 }
 
 // forgetPages has the kernel forget what it has read of a file: a host that has just come up has read nothing.
@@ -234,6 +245,7 @@ func (b *bench) reportStarts(how string, s, empty started) {
 		beside:   "with no jobs " + empty.took.spread("%.0f", " ms"), ratio: fmt.Sprintf("%.1f", s.took.median()/empty.took.median()),
 		target: "< 1 s", ok: met(s.took.at(1) < 1000),
 	})
+	b.add(row{what: "  CPU of it", measured: s.cpu.spread("%.0f", " ms"), beside: "with no jobs " + empty.cpu.spread("%.0f", " ms")})
 	b.add(row{
 		what: "  a login meanwhile: longest, median", measured: fmt.Sprintf("%.0f ms, %.2f ms", s.waits.at(1), s.waits.median()),
 		beside: fmt.Sprintf("%d logins, %d without a job", len(s.waits), s.without),
