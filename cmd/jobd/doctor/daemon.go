@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,9 +32,9 @@ func (x *examination) daemon(context.Context) []Finding {
 func judgeConfig(path string, err error) Finding {
 	switch {
 	case err != nil:
-		return fail("jobd.config", "mend it; jobd --check says when it is good", "%v", err)
+		return fail("jobd.config", "mend it; jobd --check says when it is good", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	case path == "":
-		return ok("jobd.config", "none was named: --config")
+		return ok("jobd.config", "there is none: the defaults hold")
 	}
 	return ok("jobd.config", "%s is good", path)
 }
@@ -45,7 +46,7 @@ func judgeDaemon(d daemonFacts) []Finding {
 	st := d.status
 	return []Finding{
 		ok("jobd", "answers, pid %d, since %s", st.PID, st.Started.Format(time.RFC3339)),
-		judgeVersion(d), judgeDrained(st.Drained), judgeLoss(st), judgeBalance(st), judgeStore(st.Store),
+		judgeVersion(d), judgeRead(d), judgeDrained(st.Drained), judgeLoss(st), judgeBalance(st), judgeStore(st.Store),
 	}
 }
 
@@ -64,10 +65,22 @@ func judgeVersion(d daemonFacts) Finding {
 	switch {
 	case d.status.Version != d.version:
 		return warn("jobd.version", "restart jobd", "%s runs, this is %s", d.status.Version, d.version)
-	case d.changed.After(d.status.Started):
-		return warn("jobd.version", "restart jobd", "%s was changed after jobd was started", d.config)
 	}
 	return ok("jobd.version", "%s", d.version)
+}
+
+// judgeRead looks whether what the file says is what holds.
+func judgeRead(d daemonFacts) Finding {
+	c := &d.status.Config
+	switch {
+	case c.Error != "":
+		return fail("jobd.reload", "mend it, then systemctl reload jobd", "it was read again in vain: %s", c.Error)
+	case d.changed.After(c.ReadAt):
+		return warn("jobd.reload", "systemctl reload jobd", "%s was changed after jobd read it", d.config)
+	case len(c.Restart) > 0:
+		return warn("jobd.reload", "restart jobd", "these hold after a restart: %s", strings.Join(c.Restart, " "))
+	}
+	return ok("jobd.reload", "what holds was read at %s", c.ReadAt.Format(time.RFC3339))
 }
 
 func judgeDrained(drained bool) Finding {

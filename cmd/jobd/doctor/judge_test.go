@@ -109,17 +109,20 @@ func TestJudgeDaemon(t *testing.T) {
 	}{
 		"well":        {func(*daemonFacts) {}, 0, "jobd ok answers, pid 7"},
 		"other":       {func(d *daemonFacts) { d.version = "2" }, 1, "jobd.version warn 1 runs, this is 2"},
-		"reconfigure": {func(d *daemonFacts) { d.changed = now.Add(time.Hour) }, 1, "jobd.version warn /c was changed"},
-		"drained":     {func(d *daemonFacts) { d.status.Drained = true }, 2, "jobd.logins warn"},
-		"degraded":    {func(d *daemonFacts) { d.status.DegradedSince = &now }, 3, "jobd.events fail"},
-		"lost":        {func(d *daemonFacts) { d.status.EventsLost = 3 }, 3, "jobd.events warn 3 events"},
-		"unbalanced":  {func(d *daemonFacts) { d.status.Balance.Live = 1 }, 4, "jobd.balance fail off by -1"},
-		"halted":      {func(d *daemonFacts) { d.status.Store.HaltedSince = &now }, 5, "jobd.books fail"},
-		"dropped":     {func(d *daemonFacts) { d.status.Store.Dropped = 1 }, 5, "jobd.books warn 1 records"},
-		"errors":      {func(d *daemonFacts) { d.status.Store.Errors = 1 }, 5, "jobd.books warn 1 errors"},
-		"set aside":   {func(d *daemonFacts) { d.status.Store.SetAside = "/x" }, 5, "jobd.books warn they were damaged"},
+		"reconfigure": {func(d *daemonFacts) { d.changed = now.Add(time.Hour) }, 2, "jobd.reload warn /c was changed"},
+		"in vain":     {func(d *daemonFacts) { d.status.Config.Error = "/c:2: no" }, 2, "jobd.reload fail it was read again in vain: /c:2: no"},
+		"restart":     {func(d *daemonFacts) { d.status.Config.Restart = []string{"hid"} }, 2, "jobd.reload warn these hold after a restart: hid"},
+		"as it is":    {func(d *daemonFacts) { d.changed = now }, 2, "jobd.reload ok"},
+		"drained":     {func(d *daemonFacts) { d.status.Drained = true }, 3, "jobd.logins warn"},
+		"degraded":    {func(d *daemonFacts) { d.status.DegradedSince = &now }, 4, "jobd.events fail"},
+		"lost":        {func(d *daemonFacts) { d.status.EventsLost = 3 }, 4, "jobd.events warn 3 events"},
+		"unbalanced":  {func(d *daemonFacts) { d.status.Balance.Live = 1 }, 5, "jobd.balance fail off by -1"},
+		"halted":      {func(d *daemonFacts) { d.status.Store.HaltedSince = &now }, 6, "jobd.books fail"},
+		"dropped":     {func(d *daemonFacts) { d.status.Store.Dropped = 1 }, 6, "jobd.books warn 1 records"},
+		"errors":      {func(d *daemonFacts) { d.status.Store.Errors = 1 }, 6, "jobd.books warn 1 errors"},
+		"set aside":   {func(d *daemonFacts) { d.status.Store.SetAside = "/x" }, 6, "jobd.books warn they were damaged"},
 	} {
-		d := daemonFacts{version: "1", config: "/c", status: &control.StatusAnswer{Version: "1", PID: 7, Started: now}}
+		d := daemonFacts{version: "1", config: "/c", status: &control.StatusAnswer{Version: "1", PID: 7, Started: now, Config: control.ConfigStatus{ReadAt: now}}}
 		c.change(&d)
 		finds(t, about, judgeDaemon(d)[c.at:c.at+1], c.want)
 	}
