@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 func TestParity(t *testing.T) {
 	sides := []*host{newHost(t, "--engine", "connector", "--cgroup", "off"), newHost(t, "--engine", "bpf", "--cgroup", "off")}
 	dir := t.TempDir()
-	cmd := exec.Command("sh", "-c", fmt.Sprintf(`read go
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(`echo ready; read go
 		/bin/true; (exit 3); sh -c 'kill -9 $$'; nice -n 5 sh -c 'exit 4'
 		i=0; while [ $i -lt 60 ]; do sh -c '/bin/true & exit 1' & i=$((i+1)); done; wait
 		setsid sh -c '(sleep 0.1; exit 6) & exit 5'
@@ -27,12 +28,18 @@ func TestParity(t *testing.T) {
 		exec sleep 0.3`, dir, built.threads))
 	in, err := cmd.StdinPipe()
 	must(t, err)
+	said, err := cmd.StdoutPipe()
+	must(t, err)
 	must(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	_, err = bufio.NewReader(said).ReadString('\n')
+	must(t, err)
+	pid := int32(cmd.Process.Pid)
+	until(t, "the shell waits", func() bool { return stat(pid)[0] == "S" }) // else it is charged more by who gets it first
 	var jobs []job.JID
 	for _, h := range sides {
 		jid := h.hold()
-		if _, err := h.client.Attach(h.soon(), control.Request{Job: ref(jid), PID: int32(cmd.Process.Pid)}); err != nil {
+		if _, err := h.client.Attach(h.soon(), control.Request{Job: ref(jid), PID: pid}); err != nil {
 			t.Fatal(err)
 		}
 		must(t, h.client.Release(h.soon(), ref(jid)))
