@@ -18,7 +18,7 @@ import (
 func TestParity(t *testing.T) {
 	sides := []*host{newHost(t, "--engine", "connector", "--cgroup", "off"), newHost(t, "--engine", "bpf", "--cgroup", "off")}
 	dir := t.TempDir()
-	cmd := exec.Command("sh", "-c", fmt.Sprintf(`echo ready; read go
+	cmd := exec.Command("sh", "-c", fmt.Sprintf(`echo ready; exec >/dev/null; read go
 		/bin/true; (exit 3); sh -c 'kill -9 $$'; nice -n 5 sh -c 'exit 4'
 		i=0; while [ $i -lt 60 ]; do sh -c '/bin/true & exit 1' & i=$((i+1)); done; wait
 		setsid sh -c '(sleep 0.1; exit 6) & exit 5'
