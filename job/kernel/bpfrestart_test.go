@@ -72,8 +72,12 @@ func TestIntegrationBPFKilled(t *testing.T) {
 	h := newBPFHost(t)
 	c, end := h.open()
 	stays, begin := shell(t, c, "sleep 60 & read x")
+	until(t, c, ignore, func() bool { // it has begun to wait
+		st, err := Proc.Stat(stays.PID)
+		return err == nil && st.Comm == "sh" && st.State == 'S'
+	})
+	before, _ := Proc.Runtime(stays.PID)
 	c.attach7(t, stays)
-	h.t.Logf("%v stays", stays)
 	storm, charged := h.outlived(c, end, func(e *label.Events) bool { return e.Waiting() > 256<<10 })
 	begin()
 	for len(Proc.Children(stays.PID)) == 0 {
@@ -101,6 +105,7 @@ func TestIntegrationBPFKilled(t *testing.T) {
 		own, _ := Proc.Runtime(pid)
 		charged += own
 	}
+	charged -= before
 	want := float64(charged)
 	if got := float64(charges[7]); err != nil || math.Abs(got-want) > (2e-3+untold)*want {
 		t.Errorf("the job was charged %.0f ns, its processes %.0f: %v", got, want, err)
