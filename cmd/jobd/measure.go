@@ -167,11 +167,11 @@ func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string
 }
 
 func (d *jobd) measureStore(s *metrics.Snapshot) {
-	st := d.store.Stats()
+	st, keep := d.store.Stats(), &d.settings().Keep
 	s.Store = &metrics.Store{Commits: st.Commits, Queued: st.Queued, Dropped: st.Dropped, Errors: st.Errors, LastCommit: st.LastCommit,
 		Halted: !st.Halted.IsZero(), QueuedJobs: st.QueuedJobs, DroppedJobs: st.DroppedJobs,
 		Commit:      &metrics.Histogram{Bounds: store.CommitBounds[:], Counts: st.Took[:], Sum: st.TookSum.Seconds()},
-		KeepRecords: max(days(d.cfg.Keep.ProcessDays), 0), KeepJobs: max(days(d.cfg.Keep.JobDays), 0),
+		KeepRecords: max(days(keep.ProcessDays), 0), KeepJobs: max(days(keep.JobDays), 0),
 	}
 	if st.FileSize > 0 {
 		s.Store.Bytes = &st.FileSize
@@ -179,7 +179,7 @@ func (d *jobd) measureStore(s *metrics.Snapshot) {
 	if free, err := store.FreeBytes(d.cfg.StateDir); err == nil {
 		s.Store.Free = &free
 	}
-	floor := max(d.cfg.Keep.floor(), 0)
+	floor := max(keep.floor(), 0)
 	s.Store.Floor = &floor
 	if a := d.auditing().status(); a.On {
 		s.Audit = &metrics.Audit{Sent: a.Sent, Dropped: a.Dropped}

@@ -12,11 +12,7 @@ import (
 // ListenLoginOn is ListenLogin on a socket that somebody has held since an earlier jobd made it at path: who has connected
 // meanwhile is answered. The file stays the caller's.
 func ListenLoginOn(f *os.File, path string, log *slog.Logger) (*LoginServer, error) {
-	ps, err := newPeers("/proc")
-	if err != nil {
-		return nil, err
-	}
-	l, err := adoptUnix(f, "unixpacket", path)
+	l, ps, err := takeUp(f, "unixpacket", path)
 	if err != nil {
 		return nil, err
 	}
@@ -25,11 +21,7 @@ func ListenLoginOn(f *os.File, path string, log *slog.Logger) (*LoginServer, err
 
 // ListenOn is Listen on a socket that was held.
 func ListenOn(f *os.File, path string, cfg Config) (*Server, error) {
-	ps, err := newPeers("/proc")
-	if err != nil {
-		return nil, err
-	}
-	l, err := adoptUnix(f, "unix", path)
+	l, ps, err := takeUp(f, "unix", path)
 	if err != nil {
 		return nil, err
 	}
@@ -38,15 +30,19 @@ func ListenOn(f *os.File, path string, cfg Config) (*Server, error) {
 
 // ListenJobOn is ListenJob on a socket that was held.
 func ListenJobOn(f *os.File, path string, cfg Config) (*JobServer, error) {
-	ps, err := newPeers("/proc")
-	if err != nil {
-		return nil, err
-	}
-	l, err := adoptUnix(f, "unixpacket", path)
+	l, ps, err := takeUp(f, "unixpacket", path)
 	if err != nil {
 		return nil, err
 	}
 	return newJobServer(l, ps, cfg, defaultJobLimits()), nil
+}
+
+// takeUp gives a socket that was held, and what is known of who connects to it.
+func takeUp(f *os.File, network, path string) (l *net.UnixListener, ps *peers, err error) {
+	if ps, err = newPeers("/proc"); err == nil {
+		l, err = adoptUnix(f, network, path)
+	}
+	return l, ps, err
 }
 
 // SyscallConn gives the socket, for somebody to hold.

@@ -163,15 +163,22 @@ func checkCSV(t *testing.T, text string) {
 
 var metricLine = regexp.MustCompile(`^[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)+\})? [0-9.eE+-]+(NaN)?$`)
 
-func checkMetrics(t *testing.T, address string) {
+// scraped is what Prometheus would get.
+func scraped(t *testing.T, address string) string {
 	t.Helper()
 	resp, err := http.Get("http://" + address + "/metrics")
 	must(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	must(t, err)
-	checkText(t, "metrics", string(b))
-	for sc := bufio.NewScanner(strings.NewReader(string(b))); sc.Scan(); {
+	return string(b)
+}
+
+func checkMetrics(t *testing.T, address string) {
+	t.Helper()
+	text := scraped(t, address)
+	checkText(t, "metrics", text)
+	for sc := bufio.NewScanner(strings.NewReader(text)); sc.Scan(); {
 		if line := sc.Text(); !strings.HasPrefix(line, "# ") && !metricLine.MatchString(line) {
 			t.Errorf("metrics say %q", line)
 		}

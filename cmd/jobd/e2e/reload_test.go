@@ -135,7 +135,13 @@ func TestReloadRecords(t *testing.T) {
 		must(t, err)
 		return st.Store.HaltedSince != nil
 	}
-	h.reconfigure("[keep]\nfree_mib = 1000000000\n")
+	h.reconfigure("[keep]\nfree_mib = 1000000000\nprocess_days = 2\n")
+	text := scraped(t, h.metrics)
+	for _, line := range []string{"jobd_store_floor_bytes 1.048576e+15\n", "jobd_store_keep_seconds{of=\"records\"} 172800\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("metrics lack %q", line)
+		}
+	}
 	l := w.login("svc", "alice", nil, "true")
 	l.wait()
 	until(t, "history halts", halted)
