@@ -130,14 +130,42 @@ func (c *Connector) mendLabels() error {
 
 // writeAll has the kernel keep what all are that are in a job, or out of one. Of one with several threads the first one's label says
 // little.
-func (c *Connector) writeAll() {
+func (c *engine) writeAll() {
+	kept := c.keptLabels()
 	for p := range c.lin.all() {
-		if want := p.kernelLabel(); want != (label.Label{}) {
-			if has, err := c.labels.kept.Get(p.id.PID); err == nil && (has != want || p.tids != nil) {
-				c.write(p)
-			}
+		want := p.kernelLabel()
+		if l, ok := kept[p.id.PID]; want == (label.Label{}) || ok && p.tids == nil && l.label == want && p.began(l.start) {
+			continue
+		}
+		if has, err := c.labels.kept.Get(p.id.PID); err == nil && (has != want || p.tids != nil) {
+			c.write(p)
 		}
 	}
+}
+
+// keptLabel is a label as the kernel lists it, and whose it is.
+type keptLabel struct {
+	label label.Label
+	start uint64 // clock ticks since boot, as in /proc
+}
+
+// keptLabels gives what the kernel keeps of processes, as their first threads have it, by pid: one look at all of them, where to ask
+// for each takes as long as all else that is done for it. Who is not among them has none, or has to be asked.
+func (c *engine) keptLabels() map[int32]keptLabel {
+	if c.labels == nil {
+		return nil
+	}
+	tasks, err := c.labels.kept.List()
+	if err != nil {
+		c.Log.Warn("cannot list the labels in the kernel, each is asked for", "error", err)
+	}
+	out := make(map[int32]keptLabel, len(tasks))
+	for _, t := range tasks {
+		if t.TID == t.PID {
+			out[t.PID] = keptLabel{t.Label, uint64(t.Start / nsPerTick)}
+		}
+	}
+	return out
 }
 
 // takeLabels begins with what the kernel kept while there was no engine: all of it, unless something was in doubt.
@@ -155,19 +183,15 @@ func (c *engine) takeLabels() error {
 }
 
 // remembered is what the kernel kept of a process while there was no engine. told is false where that is nothing.
-func (c *engine) remembered(p, parent *proc) (said Label, told bool) {
-	l, err := c.labelled(p.id.PID)
-	if l == (label.Label{}) {
+func (c *engine) remembered(p, parent *proc, heard said) (says Label, told bool) {
+	if !heard.ok || heard.label == (label.Label{}) {
 		return 0, false
 	}
-	if st, err2 := c.FS.Stat(p.id.PID); err != nil || !errors.Is(err2, ErrBusy) && (err2 != nil || !p.began(st.Start)) {
-		return 0, false
-	}
-	if said, told = c.bench.read(l); told && said == 0 {
-		p.takenOut(Label(l.Out), parent)
+	if says, told = c.bench.read(heard.label); told && says == 0 {
+		p.takenOut(Label(heard.label.Out), parent)
 		p.roots = c.FS.RootsOwn(p.id.PID)
 	}
-	return said, told
+	return says, told
 }
 
 // lacksLabel says what is wrong with a process's label in the kernel; empty: nothing, or nobody can say. Of which job somebody is out

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/jobd-project/jobd/job/watch"
 )
 
 // clocks is what the two clocks said at one moment. Events are stamped with CLOCK_MONOTONIC, start times in /proc with
@@ -102,7 +100,7 @@ func (c *engine) scan() ([]seen, error) {
 			return nil, fmt.Errorf("cannot scan process %d: %w", pids[i], err)
 		}
 	}
-	slices.SortFunc(out, func(a, b seen) int { return cmp.Or(cmp.Compare(a.age(), b.age()), cmp.Compare(a.PID, b.PID)) })
+	oldestFirst(out)
 	return out, nil
 }
 
@@ -146,7 +144,7 @@ func (c *engine) scanFirst() error {
 	for _, s := range list {
 		c.found(s)
 	}
-	c.scanned = readClocks().mono
+	c.first, c.scanned = list, readClocks().mono
 	return nil
 }
 
@@ -171,9 +169,45 @@ func (c *Connector) scanOlder() error {
 			c.found(s)
 		}
 	}
-	c.scanned = readClocks().mono
+	c.first, c.scanned = list, readClocks().mono
 	c.replays, c.lost = true, true
 	return nil
+}
+
+// there is a scan of those who are in the table. It takes what the first scan found, once, and looks again at who has come since, at
+// who could not be looked at, and at whose parent has gone: they were left to another.
+func (c *engine) there() ([]seen, error) {
+	list := c.first
+	if c.first = nil; list == nil {
+		return c.scan()
+	}
+	stays := make(map[int32]bool, len(list))
+	for i := range list {
+		p := c.lin.of(list[i].PID)
+		stays[list[i].PID] = p != nil && !list[i].vague && p.seenAs(&list[i])
+	}
+	holds := make(map[int32]bool, len(list))
+	list = slices.DeleteFunc(list, func(s seen) bool {
+		holds[s.PID] = stays[s.PID] && (s.PPID == 0 || stays[s.PPID])
+		return !holds[s.PID]
+	})
+	for id := range c.lin.live.All() {
+		if holds[id.PID] {
+			continue
+		}
+		switch s, err := c.see(id.PID); {
+		case err == nil:
+			list = append(list, s)
+		case !errors.Is(err, ErrGone):
+			return nil, fmt.Errorf("cannot look at process %d: %w", id.PID, err)
+		}
+	}
+	oldestFirst(list)
+	return list, nil
+}
+
+func oldestFirst(list []seen) {
+	slices.SortFunc(list, func(a, b seen) int { return cmp.Or(cmp.Compare(a.age(), b.age()), cmp.Compare(a.PID, b.PID)) })
 }
 
 // seenAs reports whether a process of the table can be the one that a scan found under its pid. Of one that was in the middle of an
@@ -195,90 +229,4 @@ func (c *engine) found(s seen) *proc {
 		p.parent = parent.id
 	}
 	return p
-}
-
-// resync makes the table true again after a loss: it compares it with /proc. What is gone from there is freed, with the
-// exit records that came through; what is new there is settled by its witnesses, else by its parent. All of it is marked
-// as inferred.
-func (c *Connector) resync(emit Emit) {
-	c.lost, c.replays = false, false
-	c.counts.Resyncs++
-	e := watch.Event{Kind: watch.Lost, Mono: c.clock.mono, Value: int64(c.counts.Lost - c.reported), Valid: true, Inferred: true}
-	c.reported = c.counts.Lost
-	c.emit(&e, emit)
-	list, err := c.scan()
-	if err != nil {
-		c.lost = true // try again with the next burst
-		c.Log.Error("cannot make good a loss of events", "error", err)
-		return
-	}
-	c.stashAll()
-	c.scanned = readClocks().mono
-	alive := make(map[int32]*seen, len(list))
-	for i := range list {
-		alive[list[i].PID] = &list[i]
-	}
-	gone := c.missing(alive)
-	for i := range list { // before anybody is freed: a job whose other members have gone is not over
-		if p := c.lin.of(list[i].PID); p == nil || !p.seenAs(&list[i]) {
-			c.welcome(list[i], emit)
-		}
-	}
-	for _, p := range gone {
-		c.stashed(p)
-		c.free(p, c.clock.mono, 0, false, true, emit)
-	}
-	c.findExempt()
-}
-
-// missing gives what the scan did not find, and brings the rest's threads up to date.
-func (c *Connector) missing(alive map[int32]*seen) (gone []*proc) {
-	for _, ghosts := range c.lin.ghosts {
-		gone = append(gone, ghosts...)
-	}
-	for id, p := range c.lin.live.All() {
-		s := alive[id.PID]
-		if s == nil || !p.seenAs(s) {
-			gone = append(gone, p)
-			continue
-		}
-		p.tids = s.tids
-	}
-	return gone
-}
-
-// welcome takes in a process whose fork was lost.
-func (c *Connector) welcome(s seen, emit Emit) {
-	p := c.found(s)
-	e := watch.Event{Kind: watch.Clone, Proc: p.id, TID: s.PID, Mono: c.clock.mono, Inferred: true, Admitted: true}
-	parent := c.lin.of(s.PPID)
-	heard, ok := c.hear(s.PID, startedAt(s.Start))
-	known := Label(0)
-	switch said, told := c.bench.read(heard.label); {
-	case ok && told && said == 0:
-		p.takenOut(Label(heard.label.Out), parent)
-	case parent != nil:
-		known = parent.label
-		if !ok || !told && !c.holds(heard) {
-			p.descend(parent)
-			e.Parent, _ = c.impostor(p, parent, ok, startedAt(s.Start))
-		}
-	}
-	switch label := c.bench.verdict(heard, known); {
-	case p.out || p.label != 0:
-	case ok && label != 0:
-		p.label = label
-		if creator := c.lin.creator(p, label); creator != nil {
-			e.Parent = creator.id
-		}
-	case parent == nil:
-	case c.lin.ambiguous(parent) && !c.bench.reliable(c.lin.marks[parent.id]):
-		p.undecided = true
-		c.counts.Unwitnessed++
-	case parent.label != 0 && !c.bench.reliable(map[Label]int{parent.label: 1}):
-		p.label, e.Parent = parent.label, parent.id
-	}
-	if err := emit(&e); err != nil {
-		c.refuse(p, e.Parent, err, emit)
-	}
 }

@@ -116,10 +116,10 @@ func (b *bench) timed(a *asked, name string, args ...string) (string, error) {
 		})
 		return err
 	})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, errs.String())
-	}
 	a.cpu = append(a.cpu, (own.total+jobd.total)/1e6)
+	if err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, errs.String())
+	}
 	return out.String(), nil
 }
 

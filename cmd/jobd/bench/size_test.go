@@ -75,7 +75,7 @@ func (b *bench) sizeOf(e engine) (err error) {
 	if err := b.reportScrape("scrape with "+number(members)+" members", d, empty); err != nil {
 		return err
 	}
-	return b.reportIdle(d)
+	return errors.Join(b.reportIdle(d), b.reportDoctor(d))
 }
 
 // noRoom says why so many processes cannot be made here.

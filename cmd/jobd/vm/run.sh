@@ -146,6 +146,7 @@ guest_test() {
 	local dir=$guest/usr/local/lib/jobd-vm unit
 	mkdir -p "$dir" "$guest/etc/systemd/system/multi-user.target.wants"
 	install -m 755 "$here/guest-test.sh" "$dir/"
+	cp -r "$kernel/modules" "$dir/modules"
 	gcc -O1 -static -Wall -Wextra -Werror -o "$dir/escape" "$here/escape.c"
 	[ -z "$host_only" ] || touch "$dir/host-only"
 	[ -z "${JOBD_VM_KEEP:-}" ] || touch "$dir/keep"
@@ -164,6 +165,8 @@ make_image() {
 	guest_keys
 	[ -n "$host_only" ] || guest_packages
 	guest_test
+	truncate -s 4G "$work/disk"
+	mke2fs -q -t ext4 -E nodiscard "$work/disk"
 	pack "$guest" "$work/own.cpio"
 	cat "$tree.cpio" "$work/own.cpio" >"$work/initrd"
 }
@@ -174,6 +177,7 @@ machine() {
 	qemu=(qemu-system-x86_64 -accel "tcg,thread=multi" -cpu "Nehalem,+rdrand" -m 3000 -smp 2
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$kernel/vmlinuz" -initrd "$work/initrd"
+		-drive "if=virtio,format=raw,file=$work/disk"
 		-append "console=ttyS0 quiet systemd.show_status=0 mitigations=off lsm=landlock,lockdown,yama,apparmor,bpf ${JOBD_VM_APPEND:-}")
 }
 
@@ -210,7 +214,7 @@ main() {
 	trap cleanup EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	install_needs qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap cpio=cpio ssh-keygen=openssh-client 'gcc=gcc libc6-dev'
+	install_needs qemu-system-x86_64=qemu-system-x86 debootstrap=debootstrap cpio=cpio mke2fs=e2fsprogs ssh-keygen=openssh-client 'gcc=gcc libc6-dev'
 	with_cache make_tree make_base make_kernel
 	work=$(mktemp -d "${TMPDIR:-/tmp}/jobd-vm.XXXXXX")
 	make_image
