@@ -120,7 +120,7 @@ var alertCases = []struct {
 	{"JobdStoreSlow", "35m", histogram("jobd_store_commit_duration_seconds", 80), histogram("jobd_store_commit_duration_seconds", 95)},
 	{"JobdLoginsSlow", "35m", histogram("jobd_login_duration_seconds", 98), histogram("jobd_login_duration_seconds", 100)},
 	{"JobdLoginsRefused", "12m", `jobd_logins_refused_total{code="internal"} 0+1x20`,
-		"jobd_logins_refused_total{code=\"disabled\"} 0+9x20\njobd_logins_refused_total{code=\"busy\"} 0x8 3x9"},
+		"jobd_logins_refused_total{code=\"disabled\"} 0+9x20\njobd_logins_refused_total{code=\"no_process\"} 0+9x20\njobd_logins_refused_total{code=\"busy\"} 0x8 3x9"},
 	{"JobdDrained", "250m", `jobd_drained 1x300`, `jobd_drained 1x200 0 1x100`},
 	{"JobdAuditDropped", "12m", `jobd_audit_dropped_total 0x8 1x8`, `jobd_audit_dropped_total 3x20`},
 	{"JobdJobsLinger", "13h", `jobd_jobs{state="lingering"} 1x800`,

@@ -120,8 +120,8 @@ func all() []series {
 		{nameRecordsDue, "Members gone whose last use is still to be told.", gauge, nil, 1},
 		{nameExecsUnread, "Programs that members ran and that had gone before anybody could look.", counter, nil, 1},
 		{nameUnlabelled, "Processes that may have been without their label in the kernel for a while.", counter, nil, 1},
-		{nameDegraded, "1 while the engine does less than it should.", gauge, nil, 1},
-		{nameDegradedSince, "Since when the engine does less than it should.", gauge, nil, 1},
+		{nameDegraded, "1 while jobd does less than it should.", gauge, nil, 1},
+		{nameDegradedSince, "Since when jobd does less than it should.", gauge, nil, 1},
 
 		{nameTaskstats, "Exit records read from taskstats.", counter, nil, 1},
 		{nameTaskstatsMissed, "Members gone without an exit record.", counter, nil, 1},
@@ -143,7 +143,7 @@ func all() []series {
 		{nameJournalSize, "Size of the journal of open jobs.", gauge, nil, 1},
 
 		{nameLogins, "Logins answered, by what they became.", counter, l("kind"), 2},
-		{nameLoginsRefused, "Logins refused, by the code of the answer.", counter, l("code"), few},
+		{nameLoginsRefused, "Logins refused, by jobd's code.", counter, l("code"), few},
 		{nameLoginDuration, "Time from a login's request to its answer.", histogram, nil, buckets},
 		{nameRequests, "Requests to the API.", counter, l("verb", "result"), few * few},
 		{nameSocketQueue, "Bytes that wait in a socket's receive queue.", gauge, l("socket"), few},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -28,8 +27,8 @@ var loginBuckets = [...]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0
 func (c *counters) init() {
 	c.requests, c.kills = make(map[[2]string]uint64), make(map[uint32]int)
 	c.answered, c.refused = map[string]uint64{"new": 0, "mark": 0}, make(map[string]uint64)
-	for _, code := range []control.Code{control.BadRequest, control.Denied, control.Conflict, control.Timeout, control.Disabled,
-		control.Busy, control.Unavailable, control.Internal} {
+	for _, code := range []control.Code{control.BadRequest, control.Denied, control.NoProcess, control.Conflict, control.Timeout,
+		control.Disabled, control.Busy, control.Unavailable, control.Internal} {
 		c.refused[string(code)] = 0 // Prometheus sees no rise in a series that was not there before
 	}
 	c.latency = metrics.Histogram{Bounds: loginBuckets[:], Counts: make([]uint64, len(loginBuckets)+1)}
@@ -67,22 +66,17 @@ func (c *counters) request(verb control.Verb, code control.Code) {
 	c.requests[[2]string{string(verb), result}]++
 }
 
-// login counts one session that was opened; closing ones are not waited for by anybody.
-func (c *counters) login(verb string, ans control.LoginAnswer, err error, took time.Duration) {
-	if verb != "open" {
-		return
-	}
+// refuse counts one session that was not opened, whoever said no.
+func (c *counters) refuse(code control.Code) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		code := control.Internal
-		var e *control.Error
-		if errors.As(asError(err), &e) {
-			code = e.Code
-		}
-		c.refused[string(code)]++
-		return
-	}
+	c.refused[string(code)]++
+}
+
+// login counts one session that was opened; closing ones are not waited for by anybody.
+func (c *counters) login(ans control.LoginAnswer, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	kind := "new"
 	if ans.Mark {
 		kind = "mark"

@@ -167,6 +167,7 @@ func (d *jobd) listen() (o *doors, err error) {
 	if o.login, err = d.listenLogin(filepath.Join(d.cfg.RunDir, "login.sock")); err != nil {
 		return o, err
 	}
+	o.login.OnRefused(d.api.refuse)
 	if o.api, err = d.listenAPI(filepath.Join(d.cfg.RunDir, "jobd.sock")); err != nil {
 		return o, err
 	}

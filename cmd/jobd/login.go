@@ -27,9 +27,11 @@ func (d *jobd) Login(ctx context.Context, peer control.Peer, req control.LoginRe
 		ans, err = d.openSession(peer, req)
 		return err
 	})
-	d.api.login(req.Verb, ans, err, time.Since(start))
-	if err != nil {
+	switch {
+	case err != nil:
 		d.loginRefused(peer, req, err)
+	case req.Verb == "open":
+		d.api.login(ans, time.Since(start))
 	}
 	return ans, asError(err)
 }

@@ -42,7 +42,10 @@ func (p *part) run(ctx context.Context, do func(context.Context) error) error {
 			do = t.do
 		case err := <-failed:
 			end()
-			return err
+			if err != nil {
+				return err
+			}
+			do = nil // it has done all that it had to
 		case <-ctx.Done():
 			end()
 			if failed == nil {

@@ -65,7 +65,8 @@ func (d *jobd) reloads(ctx context.Context, open *doors) {
 	}
 }
 
-// notifyReloading tells systemd (Type=notify-reload) that jobd has taken its signal, and when.
+// notifyReloading tells systemd that jobd has taken its signal, and when: sd_notify(3). A unit of Type=notify-reload waits for that, one
+// of Type=notify says so in its state.
 func (d *jobd) notifyReloading() {
 	d.notifySystemd(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonic()/1000))
 }

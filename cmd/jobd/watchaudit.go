@@ -21,6 +21,9 @@ const (
 func (d *jobd) auditEvents(ctx context.Context) error {
 	lines, err := d.ownReader(ctx, feed.Filter{Kinds: []string{control.EventExec, control.EventUID}})
 	if err != nil {
+		if ctx.Err() != nil { // told to end while it waited for the loop
+			return nil
+		}
 		return err
 	}
 	err = lines(ctx, func(b []byte) error {

@@ -22,8 +22,9 @@ const (
 // LoginServer answers login.sock. It shares no limit and no goroutine with the other sockets.
 type LoginServer struct {
 	datagrams
-	peers *peers
-	slots chan struct{}
+	peers   *peers
+	slots   chan struct{}
+	refused func(Code)
 }
 
 // ListenLogin makes login.sock, for root only. It fails when another jobd answers there, and replaces what a dead one left.
@@ -42,8 +43,12 @@ func ListenLogin(path string, log *slog.Logger) (*LoginServer, error) {
 func newLoginServer(l *net.UnixListener, ps *peers, log *slog.Logger) *LoginServer {
 	return &LoginServer{
 		datagrams: newDatagrams(l, "login.sock", newRateLog(log), loginRefusals), peers: ps, slots: make(chan struct{}, loginRequests),
+		refused: func(Code) {},
 	}
 }
+
+// OnRefused has f called, from any goroutine, with the code of each session that was not opened. It comes before Serve.
+func (s *LoginServer) OnRefused(f func(Code)) { s.refused = f }
 
 // Serve answers until the context ends or the server is closed, and returns when the last request has been answered: a
 // login that has got through gets its job, also from a jobd that is told to stop.
@@ -62,6 +67,7 @@ func (s *LoginServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 	if !p.Root {
 		s.log.warn(p, "login denied", "why", p.notRoot())
 		h.close()
+		s.refused(Denied)
 		s.refuse(c, Errorf(Denied, "only root of jobd's own user namespace may open and close sessions"))
 		return
 	}
@@ -74,6 +80,7 @@ func (s *LoginServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 	default:
 		s.log.warn(p, "login refused", "why", "too many at a time")
 		h.close()
+		s.refused(Busy)
 		s.refuse(c, Errorf(Busy, "jobd is busy with %d logins", loginRequests))
 	}
 }
@@ -90,6 +97,7 @@ func (s *LoginServer) serve(ctx context.Context, b Backend, c *net.UnixConn, p P
 	}
 	if err != nil {
 		s.log.warn(p, "bad login request", "error", err)
+		s.refused(BadRequest)
 		answer(c, formatLoginError(Errorf(BadRequest, "%s", err)))
 		return
 	}
@@ -97,6 +105,9 @@ func (s *LoginServer) serve(ctx context.Context, b Backend, c *net.UnixConn, p P
 	defer cancel()
 	ans, err := s.login(ctx, b, p, req)
 	if err != nil {
+		if req.Verb == "open" {
+			s.refused(asError(err).Code)
+		}
 		answer(c, formatLoginError(loginError(err)))
 		return
 	}

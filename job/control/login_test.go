@@ -162,6 +162,50 @@ func TestLoginSilentClients(t *testing.T) {
 	}
 }
 
+// TestLoginRefusals: whoever says no to a session, it is counted by jobd's own code; what is not about a session is not.
+func TestLoginRefusals(t *testing.T) {
+	noLeaks(t)
+	fails := errors.New("by itself")
+	b := &fake{onLogin: func(context.Context, Peer, LoginRequest) (LoginAnswer, error) { return LoginAnswer{}, fails }}
+	path := socketDir(t) + "/login.sock"
+	s, err := ListenLogin(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := make(chan Code, 10)
+	s.OnRefused(func(c Code) { codes <- c })
+	s.peers.root = uint32(os.Getuid())
+	run(t, func(ctx context.Context) error { return s.Serve(ctx, b) })
+	next := func(want Code) {
+		t.Helper()
+		select {
+		case got := <-codes:
+			if got != want {
+				t.Errorf("counted %q, want %q", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("not counted: %q", want)
+		}
+	}
+	for _, want := range []Code{Internal, NoProcess, Disabled} {
+		if want != Internal {
+			fails = Errorf(want, "no")
+		}
+		_, _ = Login(t.Context(), path, alice)
+		next(want)
+	}
+	_, _ = Login(t.Context(), path, LoginRequest{Verb: "close"})
+	c, err := net.Dial("unixpacket", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("verb=what\n")); err != nil {
+		t.Fatal(err)
+	}
+	next(BadRequest)
+}
+
 // When all slots are taken the next are told so, and a slot that is free again is used.
 func TestLoginBusy(t *testing.T) {
 	noLeaks(t)

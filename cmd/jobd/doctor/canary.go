@@ -146,7 +146,10 @@ func judgeLogin(f flight) Finding {
 		return skip("login", "the canary has not asked")
 	}
 	first, again := p.Takes[0], median(p.Takes[1:])
-	seen := fmt.Sprintf("a job takes %s; asked again %s (median of %d)", short(first), short(again), len(p.Takes)-1)
+	seen := "a job takes " + short(first).String()
+	if len(p.Takes) > 1 {
+		seen += fmt.Sprintf("; asked again %s (median of %d)", short(again), len(p.Takes)-1)
+	}
 	if max(first, again) > slowLogin {
 		return warn("login", "look what keeps jobd or the host busy; pam_job.so waits 500 ms at the most", "%s", seen)
 	}

@@ -124,7 +124,7 @@ func judgeWrite(w writeFacts) Finding {
 	return ok("disk.write", "a write takes %s until it is on the disk", short(median(w.takes)))
 }
 
-// median is of an odd number of them; of none it is 0.
+// median is the upper one of an even number; of none it is 0.
 func median(d []time.Duration) time.Duration {
 	if len(d) == 0 {
 		return 0

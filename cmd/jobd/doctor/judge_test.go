@@ -214,6 +214,7 @@ func TestJudgeCanary(t *testing.T) {
 		login, canary string
 	}{
 		"home":         {func(*flight) {}, "login ok a job takes 5ms; asked again 1ms (median of 4)", "canary ok job 17: fork seen"},
+		"very slow":    {func(f *flight) { f.perch.Takes = []time.Duration{400 * ms} }, "login warn a job takes 400ms", "canary ok"},
 		"slow":         {func(f *flight) { f.perch.Takes = []time.Duration{200 * ms, ms, ms, ms, ms} }, "login warn", "canary ok"},
 		"not sent":     {func(f *flight) { *f = flight{err: errAny} }, "login skip", "canary skip"},
 		"drained":      {func(f *flight) { f.perch = perch{Code: "disabled", Error: "no"} }, "login warn no", "canary skip it got no job"},

@@ -12,12 +12,11 @@ import (
 
 // pamFacts are what PAM is told, and which of the modules that it names as ours are there.
 type pamFacts struct {
-	files   pamFiles
-	err     error           // the services cannot be listed
-	hidden  []string        // files that cannot be read
-	there   map[string]bool // by the path that a line has
-	socket  string          // where jobd listens
-	missing []string        // directories that were looked into for modules
+	files  pamFiles
+	err    error           // the services cannot be listed
+	hidden []string        // files that cannot be read
+	there  map[string]bool // by the path that a line has
+	socket string          // where jobd listens
 }
 
 // jobModule is ours.
@@ -56,7 +55,7 @@ func (x *examination) pam(context.Context) []Finding {
 }
 
 func lookPAM(dirs, modules []string) pamFacts {
-	p := pamFacts{files: make(pamFiles), there: make(map[string]bool), missing: modules}
+	p := pamFacts{files: make(pamFiles), there: make(map[string]bool)}
 	for i, dir := range dirs {
 		list, err := os.ReadDir(dir)
 		if err != nil && i == 0 {

@@ -13,7 +13,6 @@ type pamLine struct {
 	file    string // by which it is included, or the service
 	no      int    // where it begins
 	kind    string // auth, account, password, session; include for @include
-	dash    bool   // a module that is missing is passed over without a word
 	control pamControl
 	module  string // path of the module, or of the file that is included
 	args    []string
@@ -106,7 +105,7 @@ func parseLine(file string, no int, text string) pamLine {
 		}
 		return l
 	}
-	l.kind, l.dash = strings.CutPrefix(l.kind, "-")
+	l.kind = strings.TrimPrefix(l.kind, "-") // of a module that is missing the log says nothing then; it fails all the same
 	if !slices.Contains(kinds, l.kind) {
 		l.bad = "there is no type " + strconv.Quote(l.kind)
 		return l

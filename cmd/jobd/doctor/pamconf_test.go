@@ -36,7 +36,7 @@ func TestParsePAM(t *testing.T) {
 		}
 	}
 	lines := parsePAM("f", "\nsession \\\n optional x.so\n-session optional y.so")
-	if len(lines) != 2 || lines[0].no != 2 || lines[1].no != 4 || lines[0].dash || !lines[1].dash {
+	if len(lines) != 2 || lines[0].no != 2 || lines[1].no != 4 || lines[1].kind != "session" {
 		t.Errorf("%+v", lines)
 	}
 }

@@ -60,7 +60,7 @@ func judgePAM(p pamFacts) []Finding {
 
 // services says who makes jobs.
 func (r *pamReport) services(first []string) Finding {
-	const add = "add, last: session optional pam_job.so; see pam_job(8)"
+	const add = "add, last: -session optional pam_job.so; see pam_job(8)"
 	seen := "jobs: " + strings.Join(r.with, ", ")
 	if len(r.sans) > 0 {
 		seen += "; none: " + strings.Join(r.sans, ", ")
@@ -146,6 +146,8 @@ func (r *pamReport) account(service string, s *stack) bool {
 		case !e.is(jobModule) || skipsService(e, service):
 		case slices.Contains(e.args, "account=create"):
 			makes = true
+			r.control(service, e)
+			r.options(service, e)
 		default:
 			r.add(service, warn("pam.type", "make it a session line, or add account=create",
 				"%s is an account line, in which it does nothing", where(e)))
@@ -184,7 +186,7 @@ func (r *pamReport) control(service string, e entry) {
 	closed := slices.Contains(e.args, "fail=closed")
 	stops := func(answer string) bool { return slices.Contains([]string{"bad", "die"}, e.control.answer(answer)) }
 	switch there := r.facts.there[e.module]; {
-	case !there && stops("module_unknown") && !e.dash:
+	case !there && stops("module_unknown"):
 		r.add(service, fail("pam.module", "put the module there, or take the line out: logins are refused", "%s: there is no %s",
 			where(e), e.module))
 		return

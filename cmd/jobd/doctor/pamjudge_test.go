@@ -55,7 +55,12 @@ func TestJudgePAM(t *testing.T) {
 			"pam.lockout warn"}},
 		"missing": {pamFiles{"sshd": "session optional /opt/pam_job.so"}, []string{"pam.services ok",
 			"pam.module fail sshd: sshd:1: there is no /opt/pam_job.so"}},
-		"missing, and required": {pamFiles{"sshd": "session required /opt/pam_job.so"}, []string{"pam.services ok", "pam.module fail"}},
+		"missing, and required": {pamFiles{"sshd": "session required /opt/pam_job.so"}, []string{"pam.services ok",
+			"pam.module fail sshd: sshd:1: there is no /opt/pam_job.so"}},
+		"missing, and required, with a dash": {pamFiles{"sshd": "-session required /opt/pam_job.so"}, []string{"pam.services ok",
+			"pam.module fail sshd: sshd:1: there is no /opt/pam_job.so"}},
+		"missing, in the account phase": {pamFiles{"sshd": "account required /opt/pam_job.so account=create socket=/x"},
+			[]string{"pam.services ok", "pam.module fail", "pam.options warn sshd: sshd:1 asks /x"}},
 		"twice": {pamFiles{"sshd": good + "session optional pam_job.so debug"}, []string{"pam.services ok",
 			"pam.twice warn sshd: pam_job.so stands in sshd:3 and sshd:4"}},
 		"skipped": {pamFiles{"sshd": good, "su": "session optional pam_job.so skip_service=cron,su"},
@@ -65,8 +70,10 @@ func TestJudgePAM(t *testing.T) {
 		"of another type": {pamFiles{"sshd": "auth optional pam_job.so\naccount optional pam_job.so"},
 			[]string{"pam.services warn no service", "pam.type warn sshd: sshd:1 is an auth line",
 				"pam.type warn sshd: sshd:2 is an account line"}},
-		"in the account phase": {pamFiles{"rsh": "account required pam_job.so account=create"}, []string{"pam.services ok jobs: rsh",
-			"pam.stacks ok"}},
+		"in the account phase": {pamFiles{"rsh": "account required pam_job.so account=create fail=closed"},
+			[]string{"pam.services ok jobs: rsh", "pam.stacks ok"}},
+		"and not optional there": {pamFiles{"rsh": "account required pam_job.so account=create"},
+			[]string{"pam.services ok jobs: rsh", "pam.lockout warn rsh: rsh:1 is not optional"}},
 		"options": {pamFiles{"sshd": "session optional pam_job.so sokcet=/x"}, []string{"pam.services ok",
 			"pam.options warn sshd: sshd:1: there is no option sokcet=/x"}},
 		"another socket": {pamFiles{"sshd": "session optional pam_job.so socket=/x"}, []string{"pam.services ok",
@@ -80,7 +87,9 @@ func TestJudgePAM(t *testing.T) {
 		facts := pamFacts{files: c.files, there: map[string]bool{jobModule: true}, socket: "/run/jobd/login.sock"}
 		var got []string
 		for _, f := range judgePAM(facts) {
-			got = append(got, fmt.Sprintf("%s %s %s", f.Name, f.State, f.Seen))
+			if got = append(got, fmt.Sprintf("%s %s %s", f.Name, f.State, f.Seen)); strings.Contains(name, "required") && f.Name == "pam.module" && !strings.HasSuffix(f.Do, "logins are refused") {
+				t.Errorf("%s: %s", name, f.Do)
+			}
 		}
 		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))

@@ -31,10 +31,8 @@ func lookSELinux(root string) (s selinuxFacts) {
 	if _, err := os.ReadDir(store); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.unknown = err
 	}
-	for _, at := range []string{"*/active/modules/*/jobd", "*/active/modules/*/pam_job"} {
-		found, _ := filepath.Glob(filepath.Join(store, at)) // the pattern is a good one
-		s.module = s.module || len(found) > 0
-	}
+	found, _ := filepath.Glob(filepath.Join(store, "*/active/modules/*/jobd")) // the pattern is a good one
+	s.module = len(found) > 0
 	return s
 }
 

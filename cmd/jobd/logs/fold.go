@@ -47,7 +47,7 @@ func (f *fold) pass(r slog.Record) {
 		if f.kinds == nil || len(f.kinds) >= kindsMost {
 			f.tellAll()
 		}
-		k = &kind{since: now}
+		k = &kind{since: now, level: r.Level}
 		f.kinds[r.Message] = k
 	}
 	if k.lines < most {

@@ -6,7 +6,8 @@
  *   spawn UID     a child that stays, as a user; with "create" behind it, it first makes a job for that user, with "stays" it
  *                 outlives the client: its pid, and the jid
  *   exits N       a child that makes a job and exits with N when it is told to by SIGUSR2: its pid, and the jid
- *   storm N UID   N children one after the other that make a job each and exit: how many jids were had, and how many were there twice
+ *   storm N UID   N children one after the other that make a job each and exit: how many jids were had, how many were
+ *                 there twice, and the last errno of a job_create; less than 0: of who asked the child
  *
  * PID 0 is the client itself. Lists come as their length and a sum. SIGUSR1 does nothing but interrupt.
  */
@@ -94,20 +95,25 @@ static int compare(const void *a, const void *b)
 
 static void storm(int n, uid_t uid)
 {
+	struct { jid_t jid; int error; } one;
 	jid_t *all = calloc((size_t)n, sizeof *all);
-	int got = 0, twice = 0, p[2];
+	int got = 0, twice = 0, failed = 0, p[2];
 
 	for (int i = 0; i < n && pipe(p) == 0; i++) {
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			jid_t jid = job_create(0, uid, 0);
-
-			_exit(write(p[1], &jid, sizeof jid) != sizeof jid);
+			one.jid = job_create(0, uid, 0);
+			one.error = errno;
+			_exit(write(p[1], &one, sizeof one) != sizeof one);
 		}
 		close(p[1]);
-		if (read(p[0], &all[got], sizeof *all) == sizeof *all && all[got] != (jid_t)-1 && all[got] != 0)
-			got++;
+		if (read(p[0], &one, sizeof one) != sizeof one)
+			failed = -errno;
+		else if (one.jid == (jid_t)-1 || one.jid == 0)
+			failed = one.error;
+		else
+			all[got++] = one.jid;
 		close(p[0]);
 		if (pid > 0)
 			waitpid(pid, NULL, 0);
@@ -115,7 +121,7 @@ static void storm(int n, uid_t uid)
 	qsort(all, (size_t)got, sizeof *all, compare);
 	for (int i = 1; i < got; i++)
 		twice += all[i] == all[i - 1];
-	printf("%d %d\n", got, twice);
+	printf("%d %d %d\n", got, twice, failed);
 	free(all);
 }
 
