@@ -18,7 +18,7 @@ type counters struct {
 	answered map[string]uint64
 	refused  map[string]uint64
 	latency  metrics.Histogram
-	kills    map[uint32]int // under way, by uid
+	kills    map[uint32]int // under way, by who pays
 }
 
 // loginBuckets are the upper bounds of how long a login waited, in seconds.
@@ -40,18 +40,18 @@ const killsMost = 4
 func (c *counters) beginKill(peer control.Peer) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !trusted(peer) && c.kills[peer.UID] >= killsMost {
+	if !trusted(peer) && c.kills[peer.Payer] >= killsMost {
 		return false
 	}
-	c.kills[peer.UID]++
+	c.kills[peer.Payer]++
 	return true
 }
 
 func (c *counters) endKill(peer control.Peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kills[peer.UID]--; c.kills[peer.UID] == 0 {
-		delete(c.kills, peer.UID)
+	if c.kills[peer.Payer]--; c.kills[peer.Payer] == 0 {
+		delete(c.kills, peer.Payer)
 	}
 }
 

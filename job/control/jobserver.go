@@ -91,14 +91,14 @@ func (s *JobServer) take(ctx context.Context, b Backend, c *net.UnixConn) {
 	if p.Root {
 		most, mostAll = s.limits.total, s.limits.total
 	}
-	if _, ok := s.conns.add(p.UID, most, mostAll); !ok {
+	if _, ok := s.conns.add(p.Payer, most, mostAll); !ok {
 		s.log.warn(p, "connection refused", "why", "too many")
 		h.close()
 		s.refuse(c, Errorf(Busy, "too many connections to job.sock are open"))
 		return
 	}
 	s.busy.Go(func() {
-		defer func() { h.close(); c.Close(); s.conns.sub(p.UID) }()
+		defer func() { h.close(); c.Close(); s.conns.sub(p.Payer) }()
 		s.serve(ctx, b, c, p)
 	})
 }
@@ -120,12 +120,12 @@ func (s *JobServer) serve(ctx context.Context, b Backend, c *net.UnixConn, p Pee
 		return
 	}
 	if !p.Root && !v.long { // until the answer is taken: see hand
-		if _, ok := s.requests.add(p.UID, s.limits.requests, s.limits.total); !ok {
+		if _, ok := s.requests.add(p.Payer, s.limits.requests, s.limits.total); !ok {
 			s.cfg.Observe(v.verb, Busy)
 			s.send(c, formatLoginError(Errorf(Busy, "you have too many requests in hand")))
 			return
 		}
-		defer s.requests.sub(p.UID)
+		defer s.requests.sub(p.Payer)
 	}
 	ans, err := s.carryOut(ctx, b, c, p, req, v)
 	if err != nil {

@@ -60,17 +60,17 @@ func (s *Server) take(h *hand, rt route, req Request, p Peer) error {
 	if rt.long || p.Root {
 		return nil
 	}
-	if _, ok := s.requests.add(p.UID, s.limits.requests, s.limits.total); !ok {
+	if _, ok := s.requests.add(p.Payer, s.limits.requests, s.limits.total); !ok {
 		return &Error{Code: Busy, Message: "you have too many requests in hand", Hint: "try again"}
 	}
-	h.leave = append(h.leave, func() { s.requests.sub(p.UID) })
+	h.leave = append(h.leave, func() { s.requests.sub(p.Payer) })
 	if !req.large() {
 		return nil
 	}
-	if _, ok := s.large.add(p.UID, s.limits.large, s.limits.largest); !ok {
+	if _, ok := s.large.add(p.Payer, s.limits.large, s.limits.largest); !ok {
 		return &Error{Code: Busy, Message: "too many questions about the books are in hand", Hint: "try again"}
 	}
-	h.leave = append(h.leave, func() { s.large.sub(p.UID) })
+	h.leave = append(h.leave, func() { s.large.sub(p.Payer) })
 	return nil
 }
 
@@ -80,10 +80,10 @@ func (s *Server) takeWatch(h *hand, p Peer) error {
 	if p.Root {
 		of, most = s.rootWatches, s.limits.watching
 	}
-	n, ok := of.add(p.UID, most, s.limits.watching)
+	n, ok := of.add(p.Payer, most, s.limits.watching)
 	switch {
 	case ok:
-		h.leave = append(h.leave, func() { of.sub(p.UID) })
+		h.leave = append(h.leave, func() { of.sub(p.Payer) })
 		return nil
 	case n >= most:
 		return &Error{Code: Busy, Message: fmt.Sprintf("you watch %d times already, and may not more often", n), Hint: "end one of them"}
@@ -172,13 +172,13 @@ func (d *door) admit(c *net.UnixConn) *guest {
 	if p.Root {
 		most, mostAll = d.limits.total, d.limits.total
 	}
-	n, ok := d.conns.add(p.UID, most, mostAll)
+	n, ok := d.conns.add(p.Payer, most, mostAll)
 	if !ok {
 		d.log.warn(p, "connection refused", "why", "too many", "open", n)
 		h.close()
 		return nil
 	}
-	leave := sync.OnceFunc(func() { h.close(); d.conns.sub(p.UID) })
+	leave := sync.OnceFunc(func() { h.close(); d.conns.sub(p.Payer) })
 	return &guest{UnixConn: c, peer: p, crowded: !p.Root && n > d.limits.perUser, answer: d.limits.answer, leave: leave}
 }
 

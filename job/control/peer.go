@@ -64,12 +64,31 @@ func (ps *peers) ofFD(fd int) (Peer, *handle, error) {
 	}
 	h := &handle{fd: ps.pidfd(fd, cred.Pid)}
 	p := Peer{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid, Groups: groups, Alive: h.alive}
+	p.Payer = ps.payer(p)
 	if cred.Uid == ps.root {
 		var shared bool
 		shared, p.unread = ps.sharesUserNS(cred.Pid)
 		p.Root = shared && h.alive() // alive after that was read: so it was read of this process
 	}
 	return p, h, nil
+}
+
+func (ps *peers) payer(p Peer) uint32 {
+	uid, known := loginUID(ps.proc, p.PID)
+	switch {
+	case !p.Alive():
+		return noID
+	case known:
+		return uid
+	}
+	return p.UID
+}
+
+// loginUID is who somebody logged in as. Nobody can hold up who reads it, nor change it without CAP_AUDIT_CONTROL.
+func loginUID(proc string, pid int32) (uid uint32, known bool) {
+	b, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(int(pid)), "loginuid"))
+	v, bad := strconv.ParseUint(string(b), 10, 32)
+	return uint32(v), err == nil && bad == nil && uint32(v) != noID
 }
 
 // sharesUserNS compares user namespaces; one that can't be read is not ours. That it is read some time after the connect

@@ -241,3 +241,27 @@ func TestPIDFDIsCloseOnExec(t *testing.T) {
 		}
 	}
 }
+
+// TestPayer: limits count who logged in, as which uid ever they come, and all that have gone as one.
+func TestPayer(t *testing.T) {
+	proc := t.TempDir()
+	for pid, text := range map[string]string{"7": "1000", "8": "4294967295", "9": "", "10": "x"} {
+		if err := os.Mkdir(filepath.Join(proc, pid), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(proc, pid, "loginuid"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ps := &peers{proc: proc}
+	for pid, want := range map[int32]uint32{7: 1000, 8: 100008, 9: 100009, 10: 100010, 11: 100011} {
+		p := Peer{PID: pid, UID: 100000 + uint32(pid), Alive: func() bool { return true }}
+		if got := ps.payer(p); got != want {
+			t.Errorf("process %d pays as %d, want %d", pid, got, want)
+		}
+		p.Alive = func() bool { return false }
+		if got := ps.payer(p); got != noID {
+			t.Errorf("process %d has gone and pays as %d", pid, got)
+		}
+	}
+}

@@ -2,8 +2,6 @@ package control
 
 import (
 	"log/slog"
-	"os"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -16,11 +14,12 @@ const (
 	suppressedKey = "suppressed"
 )
 
-// rateLog lets a few lines per user through in a while, and says with the next how many it kept back.
+// rateLog lets a few lines per user through in a while, and says with the next how many it kept back, also of those whom it forgot.
 type rateLog struct {
 	log   *slog.Logger
 	mu    sync.Mutex
-	users map[uint32]*lineCount
+	users map[uint32]*lineCount // by who pays
+	kept  int                   // of those that are forgotten
 }
 
 type lineCount struct {
@@ -38,7 +37,7 @@ func newRateLog(log *slog.Logger) *rateLog {
 
 // warn logs a line about what a peer did.
 func (r *rateLog) warn(p Peer, msg string, args ...any) {
-	kept, ok := r.pass(p.UID, time.Now())
+	kept, ok := r.pass(p.Payer, time.Now())
 	if !ok {
 		return
 	}
@@ -51,9 +50,8 @@ func (r *rateLog) warn(p Peer, msg string, args ...any) {
 
 // loginUID is who somebody logged in as, whoever they have become since; nil where that is not known.
 func (p Peer) loginUID() any {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(int(p.PID)) + "/loginuid")
-	uid, bad := strconv.ParseUint(string(b), 10, 32)
-	if err != nil || bad != nil || uint32(uid) == noID || p.Alive == nil || !p.Alive() { // its pid may be another's
+	uid, known := loginUID("/proc", p.PID)
+	if !known || p.Alive == nil || !p.Alive() { // its pid may be another's
 		return nil
 	}
 	return uid
@@ -65,6 +63,9 @@ func (r *rateLog) pass(uid uint32, now time.Time) (kept int, ok bool) {
 	c := r.users[uid]
 	if c == nil {
 		if len(r.users) >= usersWatched { // many uids at once: forget rather than grow
+			for _, old := range r.users {
+				r.kept += old.kept
+			}
 			clear(r.users)
 		}
 		c = &lineCount{since: now}
@@ -79,5 +80,6 @@ func (r *rateLog) pass(uid uint32, now time.Time) (kept int, ok bool) {
 		return 0, false
 	}
 	c.lines++
+	kept, r.kept = kept+r.kept, 0
 	return kept, true
 }

@@ -130,6 +130,9 @@ type Peer struct {
 	Root bool
 	// Admin is a member of the admin group. On login.sock it is never set.
 	Admin bool
+	// Payer is whom limits count this under: who logged in (/proc/PID/loginuid), whoever they are by now, because a user may have tens of
+	// thousands of uids in a user namespace of their own; else the uid. All that have gone are one.
+	Payer uint32
 	// Alive reports whether the process that connected still is that process: its pidfd, or its start time, says so.
 	Alive func() bool
 
