@@ -114,6 +114,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logs.Log) 
 	d.api.init()
 	d.startSettings()
 	defer signal.Stop(d.hup)
+	d.watching.narrow()
 	d.holder = newHolder()
 	defer d.holder.release()
 	if os.Geteuid() != 0 {

@@ -18,8 +18,27 @@ type watching struct {
 	idle    time.Time // when the last reader left
 	left    owned     // who has just been told of as gone, and is a member no more
 
+	wide   context.Context // ends when users may see less than now …
+	cancel func()          // … by this
+
 	subs  map[string]*subscription // by the name that they have in pnotify
 	slots uint64                   // a bit for each that is taken
+}
+
+// narrow ends the streams of users who may see more than their own: who still may comes again.
+func (w *watching) narrow() {
+	if w.cancel != nil {
+		w.cancel()
+	}
+	w.wide, w.cancel = context.WithCancel(context.Background())
+}
+
+// sight ends when a stream has to that tells more than what is the peer's own. It runs in the loop.
+func (w *watching) sight(peer control.Peer) context.Context {
+	if peer.Root {
+		return context.Background()
+	}
+	return w.wide
 }
 
 // owned is a process, and whose job it is in.

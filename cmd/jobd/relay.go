@@ -120,5 +120,5 @@ func (d *jobd) ownReader(ctx context.Context, f feed.Filter) (control.Lines, err
 	if err != nil {
 		return nil, err
 	}
-	return d.follow(r, func() bool { return false }, func() { d.closeReader(f) }), nil
+	return d.follow(r, context.Background(), func() bool { return false }, func() { d.closeReader(f) }), nil
 }

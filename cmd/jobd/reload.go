@@ -145,6 +145,9 @@ func (d *jobd) hold(now *settings, changed []string, open *doors) error {
 	if among("record") {
 		d.engine.SetGroups(now.Record.mask())
 		d.mark(job.Moment{Time: time.Now(), Kind: job.MomentConfig, Text: job.Text(d.cfg.summary(now))})
+	if old.Visibility == "all" && now.Visibility != "all" || now.AdminGID != old.AdminGID {
+		d.watching.narrow()
+	}
 	}
 	return nil
 }

@@ -42,9 +42,13 @@ func (d *jobd) subscribe(ctx context.Context, peer control.Peer, req control.Req
 	var s *subscription
 	var r *feed.Reader
 	var f feed.Filter
+	sight := context.Background()
 	err := d.do(ctx, func() (err error) {
 		if s, err = d.openSubscription(peer, req); err != nil {
 			return err
+		}
+		if trusted(peer) {
+			sight = d.watching.sight(peer)
 		}
 		f = feed.Filter{Kinds: req.Events(), Slot: uint8(s.slot)}
 		r, err = d.openReader(f)
@@ -53,7 +57,7 @@ func (d *jobd) subscribe(ctx context.Context, peer control.Peer, req control.Req
 	if err != nil {
 		return nil, err
 	}
-	return d.follow(r, func() bool { return s.processes == 0 }, func() {
+	return d.follow(r, sight, func() bool { return s.processes == 0 }, func() {
 		d.closeSubscription(s)
 		d.closeReader(f)
 	}), nil

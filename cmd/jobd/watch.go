@@ -16,9 +16,6 @@ func (d *jobd) watchEvents(ctx context.Context, peer control.Peer, req control.R
 	if req.Host && !trusted(peer) {
 		return nil, control.Errorf(control.Denied, "only root may watch processes that are in no job")
 	}
-	if !trusted(peer) && d.settings().Visibility != "all" {
-		f.UID = &peer.UID
-	}
 	if req.User == "" && !req.All && !req.Host {
 		jid, err := d.find(ctx, peer, control.Anyone, req.Job)
 		if err != nil {
@@ -27,14 +24,20 @@ func (d *jobd) watchEvents(ctx context.Context, peer control.Peer, req control.R
 		f.JID = jid
 	}
 	var r *feed.Reader
+	sight := context.Background()
 	err := d.do(ctx, func() (err error) {
+		if trusted(peer) || d.settings().Visibility == "all" {
+			sight = d.watching.sight(peer)
+		} else {
+			f.UID = &peer.UID
+		}
 		r, err = d.openWatch(f, req)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return d.follow(r, func() bool { return f.JID != 0 && !d.isOpen(f.JID) }, func() { d.closeReader(f) }), nil
+	return d.follow(r, sight, func() bool { return f.JID != 0 && !d.isOpen(f.JID) }, func() { d.closeReader(f) }), nil
 }
 
 // openWatch runs in the loop.
@@ -66,17 +69,20 @@ func (d *jobd) isOpen(jid job.JID) bool {
 	return err == nil
 }
 
-// follow gives what a reader reads for as long as the client takes it. over says, in the loop, whether what it is about is over: the reader
+// follow gives what a reader reads for as long as the client takes it, and may see it. over says, in the loop, whether what it is about is over: the reader
 // may have missed that. leave is called in the loop, once.
-func (d *jobd) follow(r *feed.Reader, over func() bool, leave func()) control.Lines {
+func (d *jobd) follow(r *feed.Reader, sight context.Context, over func() bool, leave func()) control.Lines {
 	return func(ctx context.Context, write func([]byte) error) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(sight, cancel)()
 		defer func() {
 			_ = d.do(context.WithoutCancel(ctx), func() error { leave(); return nil }) // fails only when jobd stops
 		}()
 		var b []byte
 		for {
 			var err error
-			if b, err = r.Next(ctx, b[:0]); len(b) > 0 {
+			if b, err = r.Next(ctx, b[:0]); len(b) > 0 && sight.Err() == nil {
 				if err := write(b); err != nil {
 					return err
 				}

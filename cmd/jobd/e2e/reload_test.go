@@ -74,6 +74,31 @@ func TestReload(t *testing.T) {
 	a.check(h)
 }
 
+// TestReloadNarrows: who may see less from now on is told no more by what is open.
+func TestReloadNarrows(t *testing.T) {
+	h := newHost(t)
+	h.newWorld(map[string]string{"svc": plainStack})
+	s := h.newTold(aliceUID, true)
+	for i, wide := range []string{"visibility = \"all\"\n", fmt.Sprintf("admin_gid = %d\n", bobUID)} {
+		h.reconfigure(wide)
+		cmd := h.world.command(needProgram(t, "setpriv"), "--reuid="+itoa(bobUID), "--regid="+itoa(bobUID), "--clear-groups", "--",
+			built.jobctl, "--run-dir", h.runDir(), "watch", "--all")
+		out := started(t, cmd)
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		until(t, "bob watches alice", func() bool { s.tell("/bin/true"); return len(out.c) > 0 })
+		roots := h.watch(t, control.Request{All: true})
+		h.reconfigure("")
+		after := "after" + itoa(i)
+		s.tell(h.napper(after))
+		roots.await("what alice does", func(e *control.WatchEvent) bool { return ranIt(e, after) })
+		for line, ok := out.next(); ok; line, ok = out.next() {
+			if strings.Contains(line, after) {
+				t.Errorf("%s is over, and bob sees %q", wide, line)
+			}
+		}
+	}
+}
+
 // TestReloadLinger: a job that lingers already is killed when that is switched on.
 func TestReloadLinger(t *testing.T) {
 	h := newHost(t)
