@@ -3,7 +3,9 @@ package doctor
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,17 +28,27 @@ func (x *examination) daemon(context.Context) []Finding {
 	if st, err := os.Stat(x.Config); err == nil {
 		d.changed = st.ModTime()
 	}
-	return append(judgeDaemon(d), judgeConfig(x.Config, x.ConfigError))
+	return append(judgeDaemon(d), judgeConfig(x.Config, x.ConfigError, x.root))
 }
 
-func judgeConfig(path string, err error) Finding {
+func judgeConfig(path string, err error, root bool) Finding {
 	switch {
+	case err != nil && !root && unread(err):
+		return needsRoot("jobd.config")
 	case err != nil:
 		return fail("jobd.config", "mend it; jobd --check says when it is good", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	case path == "":
 		return ok("jobd.config", "there is none: the defaults hold")
 	}
 	return ok("jobd.config", "%s is good", path)
+}
+
+// unread reports whether nothing is wrong but that some of it may not be read.
+func unread(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(e error) bool { return !unread(e) })
+	}
+	return errors.Is(err, fs.ErrPermission)
 }
 
 func judgeDaemon(d daemonFacts) []Finding {

@@ -36,6 +36,23 @@ func finds(t *testing.T, about string, got []Finding, want ...string) {
 	}
 }
 
+// TestJudgeConfig: what an ordinary user cannot read is not known to be bad. What else is wrong is.
+func TestJudgeConfig(t *testing.T) {
+	unread := fmt.Errorf("/f:2: cannot use /w: %w", &fs.PathError{Op: "open", Path: "/w", Err: unix.EACCES})
+	for about, c := range map[string]struct {
+		err  error
+		root bool
+		want string
+	}{
+		"good":           {nil, false, "jobd.config ok /f is good"},
+		"unread":         {errors.Join(unread), false, "jobd.config skip needs root"},
+		"unread and bad": {errors.Join(unread, errAny), false, "jobd.config fail /f:2: cannot use /w: open /w: permission denied; it is"},
+		"unread by root": {unread, true, "jobd.config fail"},
+	} {
+		finds(t, about, []Finding{judgeConfig("/f", c.err, c.root)}, c.want)
+	}
+}
+
 // TestJudgeKernel: what is missing is a warning as long as one engine works.
 func TestJudgeKernel(t *testing.T) {
 	whole := kernelFacts{delays: true, mounted: true, labelDir: "/x", asked: "auto"}
@@ -129,7 +146,7 @@ func TestJudgeDaemon(t *testing.T) {
 	for _, why := range []error{unix.ENOENT, context.DeadlineExceeded, errAny} {
 		finds(t, "down", judgeDaemon(daemonFacts{why: why}), "jobd fail "+why.Error())
 	}
-	finds(t, "config", []Finding{judgeConfig("", nil), judgeConfig("/c", nil), judgeConfig("/c", errAny)}, "jobd.config ok",
+	finds(t, "config", []Finding{judgeConfig("", nil, true), judgeConfig("/c", nil, true), judgeConfig("/c", errAny, true)}, "jobd.config ok",
 		"jobd.config ok /c", "jobd.config fail")
 }
 
