@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,8 +31,8 @@ type config struct {
 	MetricsListen    string
 	Engine           string
 	Cgroup           kernel.CgroupMode
-	File             string // that was named; empty: none
-	From             string // the file that was read; empty: none
+	Named            string // the file that --config names; empty: none
+	ReadFrom         string // the file that was read; empty: none
 	Check            bool
 
 	settings
@@ -190,7 +191,7 @@ func parseConfig(args []string, out io.Writer) (*config, error) {
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "127.0.0.1:9853", "`address` for Prometheus; empty: none")
 	fs.StringVar(&c.Engine, "engine", "auto", "auto, connector or bpf")
 	cgroup := fs.String("cgroup", "auto", "auto, own, read or off")
-	fs.StringVar(&c.File, "config", "", "configuration `file`; without it "+hostConfig+", if it is there and --run-dir is not given")
+	fs.StringVar(&c.Named, "config", "", "configuration `file`; without it "+hostConfig+", if it is there and --run-dir is not given")
 	fs.BoolVar(&c.Check, "check", false, "read the configuration, say what is wrong with it, and stop")
 	showVersion := fs.Bool("version", false, "print the version and stop")
 	if err := fs.Parse(args); err != nil {
@@ -206,13 +207,17 @@ func parseConfig(args []string, out io.Writer) (*config, error) {
 	if err := c.checkFlags(); err != nil {
 		return nil, err
 	}
+	if c.Check {
+		return c, c.read(hostConfig, c.checkFiles)
+	}
 	return c, c.read(hostConfig)
 }
 
-// read reads the file, or takes the defaults where there is none. host is where the host's own jobd has it.
-func (c *config) read(host string) (err error) {
-	c.From = c.file(host)
-	if c.settings, err = readSettings(c.From); err != nil {
+// read reads the file, or takes the defaults where there is none. host is where the host's own jobd has it; more is what else is to be
+// checked than the file itself.
+func (c *config) read(host string, more ...settingsCheck) (err error) {
+	c.ReadFrom = c.fileToRead(host)
+	if c.settings, err = readSettings(c.ReadFrom, more...); err != nil {
 		return err
 	}
 	if c.Engine == engineBPF && c.Label.Use == labelOff {
@@ -227,8 +232,8 @@ func (c *config) read(host string) (err error) {
 }
 
 func (c *config) checkFlags() error {
-	for _, path := range []*string{&c.RunDir, &c.StateDir, &c.File} {
-		if *path == "" && path == &c.File {
+	for _, path := range []*string{&c.RunDir, &c.StateDir, &c.Named} {
+		if *path == "" && path == &c.Named {
 			continue
 		}
 		abs, err := filepath.Abs(*path)
@@ -247,10 +252,28 @@ func (c *config) checkFlags() error {
 	default:
 		return fmt.Errorf("unknown --cgroup %q: auto, own, read or off", c.Cgroup)
 	}
+	return c.checkAddress()
+}
+
+// checkAddress finds what no host can have. Whether this one can have it shows when it is tried.
+func (c *config) checkAddress() error {
+	if c.MetricsListen == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(c.MetricsListen)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use --metrics-listen %q, it is HOST:PORT: %w", c.MetricsListen, err)
+	}
 	return nil
 }
 
-// check says what cannot be used: a BadKey for each key.
+// settingsCheck says what of settings cannot be used: a BadKey for each key.
+type settingsCheck func(*settings) error
+
+// check is the one that looks at nothing but the values.
 func (s *settings) check() error {
 	var errs []error
 	if s.Visibility != "own" && s.Visibility != "all" {
@@ -271,5 +294,6 @@ func (s *settings) check() error {
 }
 
 func badKey(key, format string, args ...any) error {
-	return &report.BadKey{Key: key, Text: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	return &report.BadKey{Key: key, Text: err.Error(), Err: errors.Unwrap(err)}
 }

@@ -24,11 +24,12 @@ const hostConfig = "/etc/jobd/jobd.toml"
 // configMost is how large a configuration may be, bytes.
 const configMost = 1 << 20
 
-// file is the configuration file that is to be read; empty: there is none. Another jobd than the host's own has none that it was not told of.
-func (c *config) file(host string) string {
+// fileToRead is the configuration file that is to be read; empty: there is none. Another jobd than the host's own has none that it was not
+// told of.
+func (c *config) fileToRead(host string) string {
 	switch {
-	case c.File != "":
-		return c.File
+	case c.Named != "":
+		return c.Named
 	case c.RunDir != hostRunDir:
 		return ""
 	}
@@ -38,9 +39,9 @@ func (c *config) file(host string) string {
 	return host
 }
 
-// readSettings reads a configuration file; with no file it gives the defaults. The error names all that is wrong in it, a line each; nothing
-// has been touched.
-func readSettings(path string) (settings, error) {
+// readSettings reads a configuration file; with no file it gives the defaults. The error names all that is wrong in it, a line each;
+// nothing has been touched.
+func readSettings(path string, more ...settingsCheck) (settings, error) {
 	if path == "" {
 		return defaultSettings(), nil
 	}
@@ -48,7 +49,7 @@ func readSettings(path string) (settings, error) {
 	if err != nil {
 		return settings{}, fmt.Errorf("cannot read the configuration: %w", err)
 	}
-	return decodeSettings(path, text)
+	return decodeSettings(path, text, more...)
 }
 
 // readOwn reads a file that nobody but root can have written: jobd does as root what it says. (Whoever is not root checks what
@@ -77,7 +78,7 @@ func readOwn(path string) (string, error) {
 }
 
 // decodeSettings reads the text of a configuration file over the defaults, and checks each value.
-func decodeSettings(path, text string) (settings, error) {
+func decodeSettings(path, text string, more ...settingsCheck) (settings, error) {
 	s := defaultSettings()
 	var top map[string]toml.Primitive
 	md, err := toml.Decode(text, &top)
@@ -89,7 +90,11 @@ func decodeSettings(path, text string) (settings, error) {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}
 	d := decoding{&md}
-	return s, located(path, text, errors.Join(d.table(reflect.ValueOf(&s).Elem(), top, nil, 0), s.check()))
+	errs := []error{d.table(reflect.ValueOf(&s).Elem(), top, nil, 0), s.check()}
+	for _, check := range more {
+		errs = append(errs, check(&s))
+	}
+	return s, located(path, text, errors.Join(errs...))
 }
 
 // decoding reads what TOML has into a struct key by key, so that one that is wrong hides no other.
@@ -182,23 +187,25 @@ func located(path, text string, err error) error {
 	lines := linesOf(text)
 	type said struct {
 		line int
-		text string
+		err  error
 	}
 	var all []said
 	for _, e := range flat(err) {
-		s := said{text: fmt.Sprintf("%s: %s", path, e)}
+		s := said{err: fmt.Errorf("%s: %w", path, e)}
 		var bad *report.BadKey
 		if errors.As(e, &bad) {
 			if s.line = keyLine(lines, bad); s.line > 0 {
-				s.text = fmt.Sprintf("%s:%d: %s", path, s.line, e)
+				s.err = fmt.Errorf("%s:%d: %w", path, s.line, e)
 			}
 		}
 		all = append(all, s)
 	}
-	slices.SortStableFunc(all, func(a, b said) int { return cmp.Or(cmp.Compare(a.line, b.line), strings.Compare(a.text, b.text)) })
+	slices.SortStableFunc(all, func(a, b said) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), strings.Compare(a.err.Error(), b.err.Error()))
+	})
 	var out []error
 	for _, s := range all {
-		out = append(out, errors.New(s.text))
+		out = append(out, s.err)
 	}
 	return errors.Join(out...)
 }

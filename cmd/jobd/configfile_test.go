@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -181,19 +182,30 @@ func TestWhichConfig(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		own, other, named := config{RunDir: hostRunDir}, config{RunDir: "/run/other"}, config{RunDir: "/run/other", File: "/f"}
-		if got := own.file(host); (got == host) != there || !there && got != "" {
+		own, other, named := config{RunDir: hostRunDir}, config{RunDir: "/run/other"}, config{RunDir: "/run/other", Named: "/f"}
+		if got := own.fileToRead(host); (got == host) != there || !there && got != "" {
 			t.Errorf("there %v: the host's reads %q", there, got)
 		}
-		if got := other.file(host); got != "" {
+		if got := other.fileToRead(host); got != "" {
 			t.Errorf("another reads %q", got)
 		}
-		if got := named.file(host); got != "/f" {
+		if got := named.fileToRead(host); got != "/f" {
 			t.Errorf("one that was told reads %q", got)
 		}
 		if err := own.read(host); err != nil || own.Debug != there || own.Host == "" {
 			t.Errorf("there %v: %+v, %v", there, own, err)
 		}
+	}
+}
+
+// TestLocatedKeepsTheCause: who may not read a file finds that out, and not that it is bad.
+func TestLocatedKeepsTheCause(t *testing.T) {
+	cannot := func(s *settings) error {
+		return s.Metrics.badWeb(&fs.PathError{Op: "open", Path: "/w", Err: fs.ErrPermission})
+	}
+	_, err := decodeSettings("/f", "\n[metrics]\nweb_config = \"/w\"\n", cannot)
+	if !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), "/f:3: cannot use /w, which metrics.web_config names: open /w: ") {
+		t.Errorf("got %v", err)
 	}
 }
 

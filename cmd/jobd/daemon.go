@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/jobd-project/jobd/cmd/jobd/feed"
@@ -46,6 +45,7 @@ type jobd struct {
 
 	store   *store.Store
 	said    map[string]metrics.Used // to Prometheus, by the jobd before
+	web     *webConfig              // what is asked of who comes for the metrics; nil: nothing
 	journal *store.Journal
 	cgroups *kernel.Cgroups
 
@@ -105,16 +105,19 @@ type model struct {
 
 // serve runs jobd until ctx ends or a part of it fails.
 func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logs.Log) error {
-	d := &jobd{cfg: cfg, log: log, lines: lines, started: time.Now(), turns: newTurns(), logins: make(chan command), commands: make(chan command), ended: make(chan struct{})}
+	d := &jobd{
+		cfg: cfg, log: log, lines: lines, started: time.Now(), turns: newTurns(),
+		logins: make(chan command), commands: make(chan command), ended: make(chan struct{}),
+	}
 	d.clockSet = make(chan time.Time, 1)
 	d.waiters, d.lateAudit = make(map[job.JID][]chan<- job.Info), make(map[job.JID]time.Time)
 	d.troubles = make(troubles)
 	d.borrowed = make(map[job.JID]*borrowed)
 	d.watching.ring, d.watching.subs = feed.New(), make(map[string]*subscription)
+	d.watching.narrow()
 	d.api.init()
 	d.startSettings()
 	defer signal.Stop(d.hup)
-	d.watching.narrow()
 	d.holder = newHolder()
 	defer d.holder.release()
 	if os.Geteuid() != 0 {
@@ -153,11 +156,13 @@ type doors struct {
 	login  *control.LoginServer
 	api    *control.Server
 	lib    *control.JobServer
-	scrape net.Listener // nil: nowhere
+	scrape net.Listener // nil: nowhere …
+	shut   error        // … and this is why; nil: it is not wanted
 	events net.Listener // nil: nobody is to listen
 }
 
-// listen takes the sockets first: that finds a second jobd, and a port that is taken, before anything is touched.
+// listen takes the sockets first: that finds a second jobd before anything is touched. Whoever has the port for Prometheus keeps nobody
+// from getting a job.
 func (d *jobd) listen() (o *doors, err error) {
 	o = &doors{}
 	defer func() {
@@ -175,8 +180,10 @@ func (d *jobd) listen() (o *doors, err error) {
 	if o.lib, err = d.listenLib(filepath.Join(d.cfg.RunDir, "job.sock")); err != nil {
 		return o, err
 	}
-	if o.scrape, err = d.listenMetrics(); err != nil {
-		return o, fmt.Errorf("cannot listen for Prometheus, set --metrics-listen: %w", err)
+	if d.cfg.MetricsListen != "" {
+		o.scrape, o.shut = d.openScrape()
+	} else if d.holder.files[heldMetrics] != nil {
+		d.unhold(heldMetrics)
 	}
 	if d.cfg.Watch.Relay {
 		if o.events, err = d.listenEvents(); err != nil {
@@ -205,7 +212,10 @@ func (o *doors) close() {
 }
 
 func (o *doors) scrapeAddr() string {
-	if o.scrape == nil {
+	switch {
+	case o.shut != nil:
+		return "not yet"
+	case o.scrape == nil:
 		return "off"
 	}
 	return o.scrape.Addr().String()
@@ -329,14 +339,12 @@ func (d *jobd) runAll(ctx context.Context, open *doors) error {
 	g.Go(func() error { return named("events socket", d.relayPart.run(ctx, d.relayOn(open.events))) })
 	g.Go(func() error { d.reloads(ctx, open); return nil })
 	g.Go(func() error { serving.Wait(); endLoop(); return nil })
-	if open.scrape != nil {
-		g.Go(func() error { return named("metrics", d.serveMetrics(ctx, open.scrape)) })
+	if d.cfg.MetricsListen != "" {
+		g.Go(func() error { d.scrapes(ctx, open.scrape, open.shut); return nil })
 	}
-	d.log.Info("ready", "engine", d.engine.Name(), "why", d.engineWhy, "cgroup", d.cgroupEffect(), "labels", d.labelsText(), "run", d.cfg.RunDir,
-		"hid", d.store.HID(), "metrics", open.scrapeAddr())
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		d.log.Warn("cannot tell systemd that jobd is ready", "error", err)
-	}
+	d.log.Info("ready", "engine", d.engine.Name(), "why", d.engineWhy, "cgroup", d.cgroupEffect(), "labels", d.labelsText(),
+		"run", d.cfg.RunDir, "hid", d.store.HID(), "metrics", open.scrapeAddr())
+	d.notifyReady()
 	return g.Wait()
 }
 

@@ -66,7 +66,7 @@ func (d *doctorFlags) flags() *flag.FlagSet {
 	fs.SetOutput(io.Discard) // what is wrong is said once
 	fs.StringVar(&d.RunDir, "run-dir", hostRunDir, "`directory` of jobd's sockets")
 	fs.StringVar(&d.StateDir, "state-dir", "/var/lib/jobd", "`directory` of the books, where no jobd answers that knows")
-	fs.StringVar(&d.File, "config", "", "configuration `file`")
+	fs.StringVar(&d.Named, "config", "", "configuration `file`")
 	fs.StringVar(&d.Engine, "engine", engineAuto, "what jobd is told: auto, connector or bpf")
 	fs.StringVar(&d.pamDir, "pam-dir", "", "`directory` of PAM services, in place of the host's own")
 	fs.BoolVar(&d.noCanary, "no-canary", false, "send no process out to see whether it is followed")
@@ -96,7 +96,7 @@ func (d *doctorFlags) parse(args []string, stderr io.Writer) error {
 func (d *doctorFlags) options() (o doctor.Options, err error) {
 	d.Cgroup, d.MetricsListen = "auto", "" // not looked at
 	bad := d.checkFlags()
-	if err := d.read(hostConfig); err != nil {
+	if err := d.read(hostConfig, d.checkFiles); err != nil {
 		d.settings, bad = defaultSettings(), errors.Join(bad, err)
 	}
 	self, err := os.Executable()
@@ -104,7 +104,7 @@ func (d *doctorFlags) options() (o doctor.Options, err error) {
 		return o, fmt.Errorf("cannot tell which program this is: %w", err)
 	}
 	o = doctor.Options{
-		Version: version, RunDir: d.RunDir, StateDir: d.StateDir, Config: d.From, ConfigError: bad,
+		Version: version, RunDir: d.RunDir, StateDir: d.StateDir, Config: d.ReadFrom, ConfigError: bad,
 		Floor: max(d.Keep.floor(), 0), Engine: d.Engine, LabelDir: d.labelDir(), LabelsOff: d.Label.Use == labelOff, PAMDir: d.pamDir,
 		Canary: []string{self, "doctor", canaryVerb, filepath.Join(d.RunDir, "login.sock")},
 		Owned:  func(path string) error { return rootsOwn(path, true, linksMost) }, Auditd: auditRegistered,

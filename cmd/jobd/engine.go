@@ -42,7 +42,7 @@ func runEngine(args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("jobd engine "+verb, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&cfg.RunDir, "run-dir", hostRunDir, "")
-	fs.StringVar(&cfg.File, "config", "", "")
+	fs.StringVar(&cfg.Named, "config", "", "")
 	fs.BoolVar(&asJSON, "json", false, "")
 	switch err := fs.Parse(args[1:]); {
 	case verb == "help" || verb == "--help" || verb == "-h" || errors.Is(err, flag.ErrHelp):
@@ -54,7 +54,7 @@ func runEngine(args []string, out io.Writer) error {
 		return usageError{fmt.Errorf("unexpected argument %q", fs.Arg(0))}
 	}
 	var err error
-	if cfg.settings, err = readSettings(cfg.file(hostConfig)); err != nil {
+	if cfg.settings, err = readSettings(cfg.fileToRead(hostConfig)); err != nil {
 		return err
 	}
 	switch verb {

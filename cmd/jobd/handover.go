@@ -230,9 +230,6 @@ func (d *jobd) holdAll(open *doors) {
 	if s := d.engine.Sockets(); s.Events >= 0 {
 		err = errors.Join(err, d.holder.hold(heldEvents, s.Events), d.holder.hold(heldStats, s.Stats))
 	}
-	if l, ok := open.scrape.(*net.TCPListener); ok {
-		err = errors.Join(err, d.holder.holdListener(heldMetrics, l))
-	}
 	if err != nil {
 		d.log.Error("the service manager cannot hold jobd's sockets: what happens while jobd is restarted will be looked for afterwards", "error", err)
 		d.holder.holds = false
@@ -299,16 +296,11 @@ func (d *jobd) controlConfig() control.Config {
 
 // listenMetrics does the same for Prometheus' address.
 func (d *jobd) listenMetrics() (net.Listener, error) {
-	if d.cfg.MetricsListen != "" {
-		if l := d.holder.tcp(heldMetrics, d.cfg.MetricsListen); l != nil {
-			return l, nil
-		}
+	if l := d.holder.tcp(heldMetrics, d.cfg.MetricsListen); l != nil {
+		return l, nil
 	}
 	if d.holder.files[heldMetrics] != nil {
-		d.unhold(heldMetrics)
-	}
-	if d.cfg.MetricsListen == "" {
-		return nil, nil
+		d.unhold(heldMetrics) // it would keep the port
 	}
 	return net.Listen("tcp", d.cfg.MetricsListen)
 }

@@ -50,7 +50,7 @@ func run(args []string, stderr io.Writer) int {
 		say(stderr, err)
 		return 2
 	case cfg.Check:
-		fmt.Println(cmp.Or(cfg.From, "the defaults, without a file")+":", "ok")
+		fmt.Println(cmp.Or(cfg.ReadFrom, "the defaults, without a file")+":", "ok")
 		return 0
 	}
 	signal.Ignore(syscall.SIGPIPE) // who read the log may leave, and jobd goes on

@@ -34,7 +34,7 @@ func (d *jobd) startSettings() {
 	d.auditPart, d.relayPart = newPart(), newPart()
 	s := d.cfg.settings
 	d.live.Store(&s)
-	d.reread.Store(&reread{file: d.cfg.From, at: d.started})
+	d.reread.Store(&reread{file: d.cfg.ReadFrom, at: d.started})
 	d.hup = make(chan os.Signal, 1)
 	signal.Notify(d.hup, syscall.SIGHUP)
 }
@@ -82,7 +82,7 @@ func (d *jobd) notifySystemd(state string) {
 // reload reads the file and has the loop change what can change. One that is wrong changes nothing.
 func (d *jobd) reload(ctx context.Context, open *doors) {
 	next, old := *d.cfg, d.settings()
-	err := next.read(hostConfig)
+	err := next.read(hostConfig, d.checkOtherMetrics)
 	now, changed, restart := blend(old, &next.settings)
 	var events net.Listener
 	if err == nil && now.Watch.Relay && !old.Watch.Relay {
@@ -104,11 +104,20 @@ func (d *jobd) reload(ctx context.Context, open *doors) {
 	if now.Watch.Relay != old.Watch.Relay {
 		d.relayPart.become(ctx, d.relayOn(events))
 	}
-	d.reread.Store(&reread{file: next.From, at: time.Now(), restart: restart})
-	d.log.Info("the configuration was read again", "file", next.From, "changed", strings.Join(changed, " "))
+	d.reread.Store(&reread{file: next.ReadFrom, at: time.Now(), restart: restart})
+	d.log.Info("the configuration was read again", "file", next.ReadFrom, "changed", strings.Join(changed, " "))
 	if len(restart) > 0 {
 		d.log.Warn("some of the configuration holds after a restart of jobd", "keys", strings.Join(restart, " "))
 	}
+}
+
+// checkOtherMetrics looks at the files of [metrics] where that was changed. They decide about nothing else.
+func (d *jobd) checkOtherMetrics(s *settings) error {
+	if s.Metrics == d.cfg.Metrics {
+		return nil
+	}
+	_, err := s.Metrics.checkFiles()
+	return err
 }
 
 // notReread notes why what was read does not hold.
@@ -136,6 +145,9 @@ func (d *jobd) hold(now *settings, changed []string, open *doors) error {
 	d.store.SetKeep(now.Keep.store())
 	open.api.SetAdminGID(now.adminGID())
 	open.lib.SetAdminGID(now.adminGID())
+	if old.Visibility == "all" && now.Visibility != "all" || now.AdminGID != old.AdminGID {
+		d.watching.narrow()
+	}
 	if among("exempt") {
 		d.engine.SetExempt(now.Exempt.paths())
 	}
@@ -145,9 +157,6 @@ func (d *jobd) hold(now *settings, changed []string, open *doors) error {
 	if among("record") {
 		d.engine.SetGroups(now.Record.mask())
 		d.mark(job.Moment{Time: time.Now(), Kind: job.MomentConfig, Text: job.Text(d.cfg.summary(now))})
-	if old.Visibility == "all" && now.Visibility != "all" || now.AdminGID != old.AdminGID {
-		d.watching.narrow()
-	}
 	}
 	return nil
 }

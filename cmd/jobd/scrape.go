@@ -2,18 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
-	"go.yaml.in/yaml/v2"
 	"golang.org/x/net/netutil"
 
 	"github.com/jobd-project/jobd/metrics"
@@ -25,44 +20,9 @@ type metricsSettings struct {
 	WebConfig string `toml:"web_config"` // TLS and passwords, a file of Prometheus' exporter-toolkit; empty: plain HTTP
 }
 
-// check looks at the file and at what it names as the listener will, and at what that one does not notice.
 func (m metricsSettings) check() error {
-	if m.WebConfig == "" {
-		return nil
-	}
-	if !filepath.IsAbs(m.WebConfig) {
+	if m.WebConfig != "" && !filepath.IsAbs(m.WebConfig) {
 		return badKey("metrics.web_config", "metrics.web_config is a whole path, not %q", m.WebConfig)
-	}
-	err := web.Validate(m.WebConfig)
-	if err == nil {
-		err = checkClientCAs(m.WebConfig)
-	}
-	if err != nil {
-		return badKey("metrics.web_config", "cannot use %s, which metrics.web_config names: %s", m.WebConfig, err)
-	}
-	return nil
-}
-
-// checkClientCAs finds authorities without a certificate among them: nobody would get in.
-func checkClientCAs(path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	var c web.Config
-	if err := yaml.Unmarshal(text, &c); err != nil {
-		return err
-	}
-	name, pem := "client_ca", []byte(c.TLSConfig.ClientCAsText)
-	if file := c.TLSConfig.ClientCAs; file != "" {
-		c.TLSConfig.SetDirectory(filepath.Dir(path))
-		name = "client_ca_file " + file
-		if pem, err = os.ReadFile(c.TLSConfig.ClientCAs); err != nil {
-			return err
-		}
-	}
-	if len(pem) > 0 && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return fmt.Errorf("no certificate can be read in %s", name)
 	}
 	return nil
 }
@@ -75,7 +35,53 @@ const (
 	scrapeTime    = 30 * time.Second
 )
 
+// scrapeAgain is how long after the metrics could not be served that is tried again.
+const scrapeAgain = 10 * time.Second
+
+// What status calls it.
+const (
+	noScrapes = "cannot listen for Prometheus"
+	oldWeb    = "metrics.web_config has changed, and cannot be used"
+)
+
+// openScrape opens the address for Prometheus, and what is asked of who comes there.
+func (d *jobd) openScrape() (net.Listener, error) {
+	if m := d.cfg.Metrics; m.WebConfig != "" && d.web == nil { // once: the toolkit reads it for as long as somebody is there
+		w, err := openWeb(m.WebConfig)
+		if err != nil {
+			return nil, m.badWeb(err)
+		}
+		d.web = w
+	}
+	return d.listenMetrics()
+}
+
+// scrapes serves the metrics for as long as jobd runs. Neither who has the address, nor what the files of web_config are, ends it.
+func (d *jobd) scrapes(ctx context.Context, l net.Listener, err error) {
+	for ; ctx.Err() == nil; l, err = d.openScrape() {
+		d.tellTrouble(ctx, noScrapes, err)
+		if err == nil {
+			err = d.serveMetrics(ctx, l)
+			if ctx.Err() != nil {
+				return
+			}
+			d.tellTrouble(ctx, noScrapes, err)
+		}
+		d.unhold(heldMetrics) // it would keep the port
+		select {
+		case <-ctx.Done():
+		case <-time.After(scrapeAgain):
+		}
+	}
+}
+
+// serveMetrics serves until ctx ends, or that fails. The listener is closed.
 func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
+	if held, ok := l.(*net.TCPListener); ok && d.holder.there() {
+		if err := d.holder.holdListener(heldMetrics, held); err != nil {
+			d.log.Warn("scrapes are refused while jobd is restarted", "error", err)
+		}
+	}
 	c := metrics.New(d.measure, metrics.Options{NoUsers: !d.cfg.Metrics.Users, Said: d.said, Keep: d.keeper()})
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", metrics.Handler(c, d.log))
@@ -87,22 +93,38 @@ func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	if err := d.serveWeb(srv, netutil.LimitListener(l, scrapeConns)); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	d.warnOfAddress(l)
+	limited := netutil.LimitListener(l, scrapeConns)
+	if d.web == nil {
+		return srv.Serve(limited)
 	}
-	return nil
+	srv.ConnState = func(_ net.Conn, s http.ConnState) { // before the toolkit reads its copy: with each connection, and each request
+		if s != http.StateNew && s != http.StateActive {
+			return
+		}
+		if again, err := d.web.renew(); again {
+			d.tellTrouble(ctx, oldWeb, err)
+		}
+	}
+	name := d.web.name()
+	return web.Serve(limited, srv, &web.FlagConfig{WebConfigFile: &name}, d.log)
 }
 
-// serveWeb reads the certificates again for each connection, and the passwords for each request. What jobd keeps of its rights is enough
-// for that, whoever's the files are (CAP_DAC_READ_SEARCH).
-func (d *jobd) serveWeb(srv *http.Server, l net.Listener) error {
-	file := d.cfg.Metrics.WebConfig
-	if file != "" {
-		return web.Serve(l, srv, &web.FlagConfig{WebConfigFile: &file}, d.log)
+// warnOfAddress says what whoever reaches it gets without being asked, or hears.
+func (d *jobd) warnOfAddress(l net.Listener) {
+	a, ok := l.Addr().(*net.TCPAddr)
+	if !ok || a.IP.IsLoopback() {
+		return
 	}
-	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		d.log.Warn("everybody who can reach this address can see what is used on this host, and by whom: set metrics.web_config",
-			"metrics", a.String())
+	var asks webAsks
+	if d.web != nil {
+		asks = d.web.asking()
 	}
-	return srv.Serve(l)
+	switch {
+	case !asks.certificate && !asks.password:
+		d.log.Warn("everybody who can reach this address can see what is used on this host, and by whom: have a certificate or a password "+
+			"asked for (metrics.web_config)", "metrics", a.String())
+	case !asks.tls:
+		d.log.Warn("passwords come in the clear to this address: set tls_server_config in what metrics.web_config names", "metrics", a.String())
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,11 @@ type troubles map[string]time.Time
 
 // trouble notes that something went wrong, or (nil) that it is right again. It is logged when that changes, not each time.
 func (d *jobd) trouble(what string, err error) { d.troubleSince(what, time.Now(), err) }
+
+// tellTrouble is trouble for who is not in the loop.
+func (d *jobd) tellTrouble(ctx context.Context, what string, err error) {
+	_ = d.do(ctx, func() error { d.trouble(what, err); return nil }) // fails only when jobd stops
+}
 
 // troubleSince is trouble for something that began earlier.
 func (d *jobd) troubleSince(what string, begin time.Time, err error) {

@@ -69,8 +69,8 @@ func (d *jobd) isOpen(jid job.JID) bool {
 	return err == nil
 }
 
-// follow gives what a reader reads for as long as the client takes it, and may see it. over says, in the loop, whether what it is about is over: the reader
-// may have missed that. leave is called in the loop, once.
+// follow gives what a reader reads for as long as the client takes it, and may see it. over says, in the loop, whether what it is about is
+// over: the reader may have missed that. leave is called in the loop, once.
 func (d *jobd) follow(r *feed.Reader, sight context.Context, over func() bool, leave func()) control.Lines {
 	return func(ctx context.Context, write func([]byte) error) error {
 		ctx, cancel := context.WithCancel(ctx)

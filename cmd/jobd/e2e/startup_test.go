@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -252,11 +254,51 @@ func TestBadPlace(t *testing.T) {
 	}
 }
 
-// A port that is taken.
-func TestPortTaken(t *testing.T) {
-	first, h := newHost(t), plainHost(t)
-	h.metrics = first.metrics
-	refused(t, "--metrics-listen|"+first.metrics, exec.Command(built.jobd, h.flags()...))
+// Whoever has the port that is for Prometheus keeps nobody from getting a job. Status says so, until the port is free.
+func TestPortTakenBySomebody(t *testing.T) {
+	h := plainHost(t)
+	h.mayLose = true // it says so in the log
+	_, port, err := net.SplitHostPort(h.metrics)
+	must(t, err)
+	cmd := exec.Command(needProgram(t, "python3"), "-c", `import socket, sys
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("on", flush=True)
+sys.stdin.read()`, port)
+	cmd.Env = []string{h.token}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: aliceUID, Gid: aliceUID}}
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out := started(t, cmd)
+	if line, _ := out.next(); line != "on" {
+		t.Fatalf("it says %q", line)
+	}
+	h.start()
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	l := w.login("svc", "bob", nil, "true")
+	if l.wait(); l.jid == 0 {
+		t.Error("the login has no job")
+	}
+	degraded := func() bool {
+		st, err := h.client.Status(h.soon())
+		must(t, err)
+		return st.DegradedSince != nil && strings.Contains(string(st.DegradedWhy), "cannot listen for Prometheus")
+	}
+	until(t, "status says that Prometheus cannot come", degraded)
+	in.Close()
+	reap(t, cmd)
+	until(t, "a scrape", func() bool { _, err := readMetrics(h.soon(), h.metrics); return err == nil })
+	until(t, "it has healed", func() bool { return !degraded() })
+}
+
+// An address that no host can have is a mistake of whoever wrote it.
+func TestPortThatCannotBe(t *testing.T) {
+	h := plainHost(t)
+	for _, address := range []string{"9853", "127.0.0.1:port", "127.0.0.1:65536", "::1:9853"} {
+		out, err := exec.Command(built.jobd, "--run-dir", h.runDir(), "--state-dir", h.stateDir(), "--metrics-listen", address).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "--metrics-listen") || !strings.Contains(string(out), address) {
+			t.Errorf("%s: %v, %s", address, err, out)
+		}
+	}
 	nothingMade(t, h)
 }
 

@@ -95,12 +95,14 @@ func newGuarded(t *testing.T) (*host, *authority) {
 	web := filepath.Join(h.dir, "web.yml")
 	must(t, os.WriteFile(web, []byte("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_ca_file: ca.pem\n"+
 		"  client_auth_type: RequireAndVerifyClientCert\nbasic_auth_users:\n  prometheus: "+scrapeHash+"\n"), 0o600))
-	for _, file := range []string{"web.yml", "server.pem", "server.key", "ca.pem"} { // the certificates' daemon's, and nobody else's
-		must(t, os.Chown(filepath.Join(h.dir, file), bobUID, bobUID))
-	}
-	h.configure(fmt.Sprintf("[metrics]\nweb_config = %q\n", web))
+	h.configure(h.webConfig())
 	h.start()
 	return h, a
+}
+
+// webConfig is the configuration that names web.yml.
+func (h *host) webConfig() string {
+	return fmt.Sprintf("metrics.web_config = %q\n", filepath.Join(h.dir, "web.yml"))
 }
 
 // get scrapes over TLS; the serial number is that of jobd's certificate.
@@ -195,29 +197,154 @@ func TestWebConfigLimits(t *testing.T) {
 	}
 }
 
-// A bad web configuration is said in one sentence, by --check too, and jobd does not start.
+// A bad web configuration is said in one sentence by --check. jobd starts without its metrics, says so, and has them when it is put right.
 func TestWebConfigBad(t *testing.T) {
 	h := plainHost(t)
-	newAuthority(t, h.dir).server(2)
+	h.mayLose = true // it says so in the log
+	a := newAuthority(t, h.dir)
+	a.server(2)
 	must(t, os.WriteFile(filepath.Join(h.dir, "none.pem"), []byte("no certificate\n"), 0o600))
 	web := filepath.Join(h.dir, "web.yml")
 	h.configure(fmt.Sprintf("[metrics]\nweb_config = %q\n", web))
-	defer h.configure("")
+	write := func(more string) {
+		t.Helper()
+		must(t, os.WriteFile(web, []byte("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"+more), 0o600))
+	}
 	for more, want := range map[string]string{
-		"client_auth_type: Require\n": "invalid ClientAuth: Require",
-		"client_ca_file: none.pem\n  client_auth_type: RequireAndVerifyClientCert\n": "no certificate can be read in client_ca_file none.pem",
+		"  client_auth_type: Require\n": "invalid ClientAuth: Require",
+		"  client_ca_file: none.pem\n  client_auth_type: RequireAndVerifyClientCert\n": "no certificate can be read in client_ca_file " + h.dir + "/none.pem",
 	} {
-		must(t, os.WriteFile(web, []byte("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  "+more), 0o600))
-		for _, flags := range [][]string{h.flags(), append(h.flags(), "--check")} {
-			out, err := exec.Command(built.jobd, flags...).CombinedOutput()
-			text := fmt.Sprintf("%s:2: cannot use %s, which metrics.web_config names: %s\n", filepath.Join(h.dir, "jobd.toml"), web, want)
-			if err == nil || strings.TrimPrefix(string(out), "jobd: ") != text {
-				t.Errorf("%v, %q, want %q", err, out, text)
-			}
+		write(more)
+		out, err := exec.Command(built.jobd, append(h.flags(), "--check")...).CombinedOutput()
+		text := fmt.Sprintf("%s:2: cannot use %s, which metrics.web_config names: %s\n", filepath.Join(h.dir, "jobd.toml"), web, want)
+		if err == nil || string(out) != text {
+			t.Errorf("%v, %q, want %q", err, out, text)
 		}
 	}
-	if _, err := os.Stat(h.runDir()); err == nil {
-		t.Error("there is a run directory")
+	nothingMade(t, h)
+	h.start()
+	h.troubled("cannot listen for Prometheus")
+	write("")
+	until(t, "a scrape", func() bool { status, _, _, _ := h.get(a.client(""), ""); return status == http.StatusOK })
+}
+
+// troubled waits until status says that something is wrong.
+func (h *host) troubled(what string) {
+	h.t.Helper()
+	until(h.t, "status says "+what, func() bool {
+		st, err := h.client.Status(h.soon())
+		must(h.t, err)
+		return st.DegradedSince != nil && strings.Contains(string(st.DegradedWhy), what)
+	})
+}
+
+// What is in the place of a file holds up nothing but what the file is for: neither a reload, nor the end of jobd.
+func TestWebConfigFIFO(t *testing.T) {
+	h, a := newGuarded(t)
+	h.mayLose = true // it says so in the log
+	key := filepath.Join(h.dir, "server.key")
+	must(t, os.Remove(key))
+	must(t, unix.Mkfifo(key, 0o600))
+	known := a.client("prometheus")
+	if status, _, serial, err := h.get(known, scrapePassword); err != nil || status != http.StatusOK || serial != 2 {
+		t.Errorf("with the certificate from before: %d, serial %d, %v", status, serial, err)
+	}
+	h.troubled("metrics.web_config")
+	if said := h.reconfigure(h.webConfig() + "kill_grace = \"3s\"\n"); !strings.Contains(said, " changed=kill_grace\n") {
+		t.Errorf("beside a FIFO nothing can be changed: %s", said)
+	}
+	if said := h.reconfigure(h.webConfig() + "metrics.users = false\n"); !strings.Contains(said, "is no file") {
+		t.Errorf("what is changed of metrics is not looked at: %s", said)
+	}
+	must(t, os.Remove(key))
+	a.server(7)
+	if said := h.reconfigure(h.webConfig() + "kill_grace = \"4s\"\n"); !strings.Contains(said, " changed=kill_grace\n") {
+		t.Errorf("afterwards: %s", said)
+	}
+	if _, _, serial, err := h.get(known, scrapePassword); err != nil || serial != 7 {
+		t.Errorf("afterwards: serial %d, %v", serial, err)
+	}
+	until(t, "it has healed", func() bool { st, err := h.client.Status(h.soon()); return err == nil && st.DegradedSince == nil })
+	must(t, os.Remove(key))
+	must(t, unix.Mkfifo(key, 0o600))
+	_, _, _, _ = h.get(known, scrapePassword)
+	if code := h.stop(unix.SIGTERM); code != 0 {
+		t.Errorf("jobd ended with %d", code)
+	}
+}
+
+// A certificate that is larger than memory costs the renewal, and nothing else.
+func TestWebConfigHuge(t *testing.T) {
+	h, a := newGuarded(t)
+	h.mayLose = true // it says so in the log
+	pid := h.cmd.Process.Pid
+	must(t, os.Truncate(filepath.Join(h.dir, "server.pem"), 64<<30))
+	for range 3 {
+		if status, _, _, err := h.get(a.client("prometheus"), scrapePassword); err != nil || status != http.StatusOK {
+			t.Errorf("with the certificate from before: %d, %v", status, err)
+		}
+	}
+	h.troubled("metrics.web_config")
+	if st, err := h.client.Status(h.soon()); err != nil || int(st.PID) != pid {
+		t.Errorf("another jobd: %v", err)
+	}
+	must(t, os.Truncate(filepath.Join(h.dir, "server.pem"), 0))
+}
+
+// What others may write is not read: they could put anything there, and have jobd read what they may not.
+func TestWebConfigIsRoots(t *testing.T) {
+	h, a := newGuarded(t)
+	h.mayLose = true // it says so in the log
+	must(t, os.Chown(filepath.Join(h.dir, "server.key"), bobUID, bobUID))
+	out, err := exec.Command(built.jobd, append(h.flags(), "--check")...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "is not root's") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if status, _, _, err := h.get(a.client("prometheus"), scrapePassword); err != nil || status != http.StatusOK {
+		t.Errorf("with what was there before: %d, %v", status, err)
+	}
+	h.troubled("metrics.web_config")
+}
+
+// Half a file asks for less than the whole one: what was asked for is, until a restart.
+func TestWebConfigCutOff(t *testing.T) {
+	h, a := newGuarded(t)
+	h.mayLose = true // it says so in the log
+	web := filepath.Join(h.dir, "web.yml")
+	whole, err := os.ReadFile(web)
+	must(t, err)
+	known, stranger := a.client("prometheus"), a.client("")
+	for _, until := range []string{"  client_ca_file", "basic_auth_users", "tls_server_config"} {
+		must(t, os.WriteFile(web, []byte(strings.Split(string(whole), until)[0]), 0o600))
+		if status, _, _, err := h.get(known, ""); err == nil && status == http.StatusOK {
+			t.Errorf("cut off before %s no password is asked for", until)
+		}
+		if status, _, _, err := h.get(stranger, scrapePassword); err == nil && status == http.StatusOK {
+			t.Errorf("cut off before %s no certificate is asked for", until)
+		}
+	}
+	h.troubled("metrics.web_config")
+	must(t, os.WriteFile(web, whole, 0o600))
+	if status, _, _, err := h.get(known, scrapePassword); err != nil || status != http.StatusOK {
+		t.Errorf("afterwards: %d, %v", status, err)
+	}
+}
+
+// Passwords in the clear, and metrics for everybody, are warned of where others reach the address.
+func TestWebConfigOpenAddress(t *testing.T) {
+	for web, want := range map[string]string{
+		"": "everybody who can reach this address", "rate_limit: {interval: 1s, burst: 10}\n": "everybody who can reach this address",
+		"basic_auth_users:\n  prometheus: " + scrapeHash + "\n": "passwords come in the clear",
+	} {
+		t.Run(want, func(t *testing.T) {
+			h := plainHost(t)
+			h.metrics = strings.Replace(h.metrics, "127.0.0.1", "0.0.0.0", 1)
+			path := filepath.Join(h.dir, "web.yml")
+			must(t, os.WriteFile(path, []byte(web), 0o600))
+			h.configure(fmt.Sprintf("[metrics]\nweb_config = %q\n", path))
+			h.start()
+			h.log.await(t, "level=WARN msg=\"[^\"]*"+want)
+		})
 	}
 }
 
