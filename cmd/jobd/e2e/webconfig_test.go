@@ -88,6 +88,14 @@ func (a *authority) client(name string) *http.Client {
 // newGuarded is a jobd whose metrics take a certificate and a password.
 func newGuarded(t *testing.T) (*host, *authority) {
 	t.Helper()
+	h, a := guarded(t)
+	h.start()
+	return h, a
+}
+
+// guarded is one that has not been started yet.
+func guarded(t *testing.T) (*host, *authority) {
+	t.Helper()
 	h := plainHost(t)
 	a := newAuthority(t, h.dir)
 	a.server(2)
@@ -96,7 +104,6 @@ func newGuarded(t *testing.T) (*host, *authority) {
 	must(t, os.WriteFile(web, []byte("tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n  client_ca_file: ca.pem\n"+
 		"  client_auth_type: RequireAndVerifyClientCert\nbasic_auth_users:\n  prometheus: "+scrapeHash+"\n"), 0o600))
 	h.configure(h.webConfig())
-	h.start()
 	return h, a
 }
 
@@ -150,6 +157,16 @@ func TestWebConfig(t *testing.T) {
 	a.server(7) // renewed
 	if _, _, serial, err := h.get(known, scrapePassword); err != nil || serial != 7 {
 		t.Errorf("after the certificate was renewed: serial %d, %v", serial, err)
+	}
+	known.Transport.(*http.Transport).DisableKeepAlives = false // another password holds on connections that are there
+	web := filepath.Join(h.dir, "web.yml")
+	text, err := os.ReadFile(web)
+	must(t, err)
+	for _, hash := range []string{scrapeHash, strings.Replace(scrapeHash, "FFlt7", "GGlt7", 1), scrapeHash} {
+		must(t, os.WriteFile(web, []byte(strings.Replace(string(text), scrapeHash, hash, 1)), 0o600))
+		if status, _, _, err := h.get(known, scrapePassword); err != nil || (status == http.StatusOK) != (hash == scrapeHash) {
+			t.Errorf("with the hash %s: %d, %v", hash, status, err)
+		}
 	}
 	st, err := h.client.Status(h.soon())
 	if err != nil || len(st.Confined) == 0 {
@@ -238,10 +255,14 @@ func (h *host) troubled(what string) {
 	})
 }
 
-// What is in the place of a file holds up nothing but what the file is for: neither a reload, nor the end of jobd.
+// What is in the place of a file holds up nothing but what the file is for: neither a reload, nor the end of jobd, nor its next start, also
+// where somebody holds its sockets.
 func TestWebConfigFIFO(t *testing.T) {
-	h, a := newGuarded(t)
+	h, a := guarded(t)
 	h.mayLose = true // it says so in the log
+	h.holder = newHolder(t, h.dir)
+	h.start()
+	until(t, "all sockets are held", func() bool { return len(h.holder.held()) == h.holds() })
 	key := filepath.Join(h.dir, "server.key")
 	must(t, os.Remove(key))
 	must(t, unix.Mkfifo(key, 0o600))
@@ -271,6 +292,15 @@ func TestWebConfigFIFO(t *testing.T) {
 	if code := h.stop(unix.SIGTERM); code != 0 {
 		t.Errorf("jobd ended with %d", code)
 	}
+	if _, err := os.Stat(filepath.Join(h.runDir(), "handover.json")); err != nil {
+		t.Error(err)
+	}
+	h.start()
+	h.troubled("cannot listen for Prometheus")
+	must(t, os.Remove(key))
+	a.server(8)
+	until(t, "a scrape", func() bool { _, _, serial, _ := h.get(known, scrapePassword); return serial == 8 })
+	until(t, "all sockets are held again", func() bool { return len(h.holder.held()) == h.holds() })
 }
 
 // A certificate that is larger than memory costs the renewal, and nothing else.
