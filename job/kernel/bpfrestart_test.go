@@ -137,6 +137,27 @@ func TestIntegrationBPFKilledAndLost(t *testing.T) {
 	}
 }
 
+// TestIntegrationBPFHeadless: a process whose first thread had exited before it was put into a job is no member any more when its other
+// threads are gone, though that one is there until somebody waits for it: for the next engine neither.
+func TestIntegrationBPFHeadless(t *testing.T) {
+	h := newBPFHost(t)
+	c, end := h.open()
+	p := newHelper(t, "testdata/headless.c")
+	id := met(t, &c.engine, int32(p.next()))
+	c.attach7(t, id)
+	p.tell()
+	until(t, c, ignore, func() bool { return c.lin.of(id.PID) == nil })
+	if !agrees(t, c)() {
+		t.Error("the table is not what the kernel has")
+	}
+	end()
+	h.again()
+	found, err := h.engine().Recover(lone())
+	if st, gone := Proc.Stat(id.PID); err != nil || gone != nil || st.State != 'Z' || len(found[7].Members) > 0 {
+		t.Errorf("found %+v, %v; it is %c, %v", found, err, st.State, gone)
+	}
+}
+
 // TestIntegrationBPFFirstStart: where no labels were kept, the members of open jobs are found as on any host, and labelled.
 func TestIntegrationBPFFirstStart(t *testing.T) {
 	h := newBPFHost(t)

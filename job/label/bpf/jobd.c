@@ -192,7 +192,8 @@ int list(struct bpf_iter__task *ctx)
 	one.tgid = task->tgid;
 	one.tid = task->pid;
 	one.parent = task->real_parent->tgid;
-	one.exiting = !!(l->told & TOLD_EXIT);
+	// A first thread that had exited before it got its label is there until it is waited for, and nobody was told of its end.
+	one.exiting = l->told & TOLD_EXIT || task->exit_state;
 	one.gone.cpu = task->signal->sum_sched_runtime - l->past;
 	one.gone.user = task->signal->utime;
 	one.gone.system = task->signal->stime;

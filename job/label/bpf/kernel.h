@@ -104,7 +104,7 @@ struct signal_struct {
 struct task_struct {
 	int pid, tgid;
 	unsigned int flags, policy;
-	int exit_code, static_prio;
+	int exit_state, exit_code, static_prio;
 	struct task_struct *real_parent, *group_leader;
 	__u64 start_time;
 	__u32 self_exec_id; // 64 bits from Linux 5.7 on, of which these are enough
