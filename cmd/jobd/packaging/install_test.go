@@ -102,4 +102,15 @@ func initLife(t *testing.T, programs string) {
 	if out, err := attempt(append(env, "JOBCTL=/bin/false", "JOBD_START_MOST=1"), "./jobd.init", "start"); err == nil || !strings.Contains(out, "does not answer") {
 		t.Errorf("start of a jobd that does not answer: %v: %s", err, out)
 	}
+	run(t, env, "./jobd.init", "stop")
+	// Nor does one that takes the question and never answers it.
+	hangs := filepath.Join(dir, "jobctl")
+	write(t, hangs, "#!/bin/sh\nexec sleep 600\n")
+	must(t, os.Chmod(hangs, 0o755))
+	if out, err := attempt(append(env, "JOBCTL="+hangs, "JOBD_START_MOST=1"), "timeout", "60", "./jobd.init", "start"); err == nil ||
+		!strings.Contains(out, "does not answer after 1 s") {
+		t.Errorf("start of a jobd that hangs: %v: %s", err, out)
+	}
+	// The script stays when the package has been removed, and is no service that failed then.
+	run(t, append(env, "JOBD="+filepath.Join(dir, "gone")), "./jobd.init", "start")
 }
