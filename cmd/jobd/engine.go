@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,7 +18,7 @@ import (
 const engineUsage = `usage: jobd engine VERB [flags]
 
   status    what of jobd's is in the kernel, whether jobd runs or not
-  unload    take it out; jobd must not be running
+  unload    take it out; jobd must not be running. Of the configuration only [label] counts
 
 flags: --run-dir DIR, --config FILE, as jobd has them; --json. See jobd(8).
 `
@@ -30,10 +31,10 @@ type engineStatus struct {
 
 // engineMain is jobd engine: 0 it is done, 1 it failed, 2 it was not understood.
 func engineMain(args []string, stdout, stderr io.Writer) int {
-	return told(stderr, "jobd engine", runEngine(args, stdout))
+	return told(stderr, "jobd engine", runEngine(args, stdout, stderr))
 }
 
-func runEngine(args []string, out io.Writer) error {
+func runEngine(args []string, out, stderr io.Writer) error {
 	if len(args) == 0 {
 		return usageError{errors.New("a verb is missing; jobd engine help lists them")}
 	}
@@ -53,18 +54,19 @@ func runEngine(args []string, out io.Writer) error {
 	case fs.NArg() > 0:
 		return usageError{fmt.Errorf("unexpected argument %q", fs.Arg(0))}
 	}
-	var err error
-	if cfg.settings, err = readSettings(cfg.fileToRead(hostConfig)); err != nil {
-		return err
-	}
 	switch verb {
 	case "status":
+		var err error
+		if cfg.settings, err = readSettings(cfg.fileToRead(hostConfig)); err != nil {
+			return err
+		}
 		s, err := cfg.engineStatus()
 		if err != nil {
 			return err
 		}
 		return s.write(out, asJSON)
 	case "unload":
+		cfg.takeLabels(cfg.fileToRead(hostConfig), stderr)
 		return cfg.unloadEngine()
 	}
 	return usageError{fmt.Errorf("there is no verb %q; jobd engine help lists them", verb)}
@@ -107,6 +109,18 @@ func (s engineStatus) write(out io.Writer, asJSON bool) error {
 	}
 	_, err := fmt.Fprintf(out, "jobd    %s\nlabels  %s\n", runs, kept)
 	return err
+}
+
+// takeLabels reads where labels are, of a file that may be broken: it is no reason to leave in the kernel what a package that is removed, or
+// root, wants out. What cannot be read of it is where jobd has it by itself.
+func (c *config) takeLabels(file string, stderr io.Writer) {
+	s, err := readSettings(file)
+	if c.Label = (labelSettings{Use: labelAuto, Dir: s.Label.Dir}); c.Label.check() != nil {
+		c.Label.Dir = ""
+	}
+	if err != nil {
+		say(stderr, fmt.Errorf("the configuration cannot be used; what is unloaded is in %s:\n%w", cmp.Or(c.labelDir(), "no directory"), err))
+	}
 }
 
 // unloadEngine takes out what outlives jobd. Processes stay in their jobs, which the next jobd finds by other witnesses.

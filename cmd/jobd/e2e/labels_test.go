@@ -50,9 +50,11 @@ func TestLabelsUnloaded(t *testing.T) {
 	}
 	h.stop(unix.SIGTERM)
 	kept(h.labels)
+	h.configure("nonsense = 1\n") // who removes jobd has no other one
 	if code, _ := h.engine("unload"); code != 0 {
 		t.Errorf("unload: %d", code)
 	}
+	h.configure("")
 	kept("")
 	h.start()
 	s.check(h)
