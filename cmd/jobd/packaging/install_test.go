@@ -25,21 +25,25 @@ func installLife(t *testing.T, programs string) {
 			t.Errorf("%s is not installed", p)
 		}
 	}
-	has(t, "the unit", read(t, filepath.Join(dest, "usr/local/lib/systemd/system/jobd.service")), "ExecStart=/usr/local/sbin/jobd --config /etc/jobd/jobd.toml")
+	has(t, "the unit", read(t, filepath.Join(dest, "usr/local/lib/systemd/system/jobd.service")), "ExecStart=/usr/local/sbin/jobd\n")
 
 	write(t, filepath.Join(dest, "etc/jobd/jobd.toml"), "# mine\n")
 	run(t, env, "./install.sh")
 	has(t, "the configuration", read(t, filepath.Join(dest, "etc/jobd/jobd.toml")), "# mine")
 
 	stack := filepath.Join(dest, "etc/pam.d/sshd")
-	write(t, stack, "session required pam_job.so\n")
+	write(t, stack, with+"session required pam_job.so\n")
 	if out, err := attempt(env, "./install.sh", "--uninstall"); err == nil || !strings.Contains(out, "nothing is removed") {
 		t.Errorf("uninstalled although sshd needs the module: %v\n%s", err, out)
 	}
 	if got := filesIn(t, dest); len(got) != len(files)+1 {
 		t.Errorf("%d files after a refusal, %d before", len(got), len(files)+1)
 	}
-	write(t, stack, "session optional pam_job.so\n")
+	// PAM's services are where they are, wherever jobd's configuration is.
+	if out, err := attempt(append(env, "SYSCONFDIR=/usr/local/etc"), "./install.sh", "--uninstall"); err == nil || !strings.Contains(out, "nothing is removed") {
+		t.Errorf("uninstalled from elsewhere although sshd needs the module: %v\n%s", err, out)
+	}
+	write(t, stack, with+"session optional pam_job.so\n")
 	has(t, "uninstalled", run(t, env, "./install.sh", "--uninstall"), "session optional pam_job.so")
 	if got, want := filesIn(t, dest), []string{"etc/jobd/jobd.toml", "etc/pam.d/sshd"}; !slices.Equal(got, want) {
 		t.Errorf("left behind are %v, want %v", got, want)
