@@ -30,6 +30,13 @@ func debLife(t *testing.T, old, next string) {
 	has(t, "upgraded", r.run("tail -n 1 /etc/jobd/jobd.toml; dpkg-query -W jobd"), "# mine", "jobd\t2-1")
 	has(t, "upgraded", pamLines(r, "common-session"), "pam_job.so")
 
+	// A configuration that cannot be used, which the running jobd has not read: it goes on.
+	out := r.run("sed -i '1i nonsense = 1' /etc/jobd/jobd.toml; dpkg -i " + next)
+	has(t, "with a configuration that is wrong", out, "jobd goes on as it was", "/etc/jobd/jobd.toml:1: unknown key nonsense")
+	hasNot(t, "with a configuration that is wrong", r.calls(), " restart ", " stop ", " start ")
+	r.run("mv /etc/jobd/jobd.toml /mine; dpkg -i " + next + "; mv /mine /etc/jobd/jobd.toml") // nobody needs one
+	has(t, "without a configuration", r.calls(), "deb-systemd-invoke restart jobd.service")
+
 	r.run("echo 'session required pam_job.so fail=closed' >>/etc/pam.d/su")
 	out, err := r.try("dpkg -r jobd")
 	if err == nil {
@@ -45,9 +52,13 @@ func debLife(t *testing.T, old, next string) {
 	has(t, "removed", r.calls(), "deb-systemd-invoke stop jobd.service")
 	hasNot(t, "removed", pamLines(r, "common-session")+pamLines(r, "common-session-noninteractive"), "pam_job.so")
 	r.run("test ! -e /usr/sbin/jobd; test ! -L /usr/bin/jstat; test -e /var/lib/jobd/jobd.db; test -e /etc/jobd/jobd.toml")
+	// The init script stays, and is no service that failed at the next boot.
+	r.run("/etc/init.d/jobd start")
 	has(t, "removed", r.run("su -s /bin/sh nobody -c 'echo in'"), "in") // by a line that names a module which is gone
 
-	r.run("dpkg --purge jobd; test ! -e /var/lib/jobd; test ! -e /etc/jobd; test ! -e /etc/init.d/jobd")
+	// With books on a file system of their own, of which the directory stays.
+	r.run("mount -t tmpfs tmpfs /var/lib/jobd; touch /var/lib/jobd/jobd.db; dpkg --purge jobd; test -z \"$(ls -A /var/lib/jobd)\"; umount /var/lib/jobd")
+	r.run("dpkg -i " + next + "; dpkg --purge jobd; test ! -e /var/lib/jobd; test ! -e /etc/jobd; test ! -e /etc/init.d/jobd")
 	if left := r.run("find /etc /usr /var/lib/systemd -name '*jobd*' ! -path '/usr/src/*' -newer /usr/bin/systemctl"); left != "" {
 		t.Errorf("left behind:\n%s", left)
 	}

@@ -19,6 +19,11 @@ func rpmLife(t *testing.T, old, next string) {
 	hasNot(t, "upgraded", calls, "disable", "stop")
 	has(t, "upgraded", r.run("tail -n 1 /etc/jobd/jobd.toml; rpm -q jobd; readlink /usr/bin/jstat"), "# mine", "jobd-2-1", "jcompat")
 
+	out := r.run("sed -i '1i nonsense = 1' /etc/jobd/jobd.toml; " + rpm + "-U --force " + next)
+	has(t, "with a configuration that is wrong", out, "jobd goes on as it was", "/etc/jobd/jobd.toml:1: unknown key nonsense")
+	hasNot(t, "with a configuration that is wrong", r.calls(), "restart", "disable", "stop")
+	r.run("sed -i 1d /etc/jobd/jobd.toml")
+
 	r.run("echo '-session required pam_job.so' >>/etc/pam.d/su")
 	out, err := r.try("rpm -e jobd")
 	if err == nil {
