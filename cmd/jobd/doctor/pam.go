@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,17 +33,38 @@ func moduleDirs() []string {
 		"/lib/*-linux-gnu*/security"}
 }
 
-// modulesAt finds our module, each file once.
+// pamsOwn is one of PAM's own modules, which says for whose programs those beside it are.
+const pamsOwn = "pam_unix.so"
+
+// modulesAt finds our module, each file once. A directory with the modules of another architecture is none that logins look into.
 func modulesAt(dirs []string) (out []string) {
+	own := machineOf("/proc/self/exe")
 	for _, dir := range dirs {
 		found, _ := filepath.Glob(filepath.Join(dir, jobModule)) // the patterns are good ones
 		for _, path := range found {
+			if machineOf(filepath.Join(filepath.Dir(path), pamsOwn)) != own {
+				continue
+			}
 			if real, err := filepath.EvalSymlinks(path); err == nil && !slices.Contains(out, real) {
 				out = append(out, real)
 			}
 		}
 	}
 	return out
+}
+
+// machineOf is what an ELF file says that it is for, as it stands there: class, order of bytes, processor (elf(5)). Empty: it is none.
+func machineOf(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, 20)
+	if _, err := io.ReadFull(f, b); err != nil || string(b[:4]) != elf.ELFMAG {
+		return ""
+	}
+	return string(b[4:6]) + string(b[18:20])
 }
 
 func (x *examination) pam(context.Context) []Finding {

@@ -110,6 +110,16 @@ func TestLookPAM(t *testing.T) {
 		}
 		return path
 	}
+	own, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := slices.Clone(own[:64])
+	other[4] ^= 3 // 32 bits, not 64
+	write("lib/pam_unix.so", string(own[:64]))
+	write("lib32/pam_unix.so", string(other))
+	write("lib32/pam_job.so", "")
+	write("libnone/pam_job.so", "")
 	module, outside := write("lib/pam_job.so", ""), write("far/more", "session optional pam_job.so")
 	write("a/sshd", "session include "+outside+"\nsession optional "+module+"\nsession optional "+dir+"/none/pam_job.so")
 	write("b/sshd", "")
@@ -120,6 +130,12 @@ func TestLookPAM(t *testing.T) {
 	}
 	if !p.there[jobModule] || !p.there[module] || p.there[dir+"/none/pam_job.so"] {
 		t.Errorf("%+v", p)
+	}
+	if got := modulesAt([]string{dir + "/li*"}); !slices.Equal(got, []string{module}) {
+		t.Errorf("modules %v, want %s: a directory without PAM's own ones of this machine is none", got, module)
+	}
+	if p = lookPAM([]string{dir + "/a"}, []string{dir + "/lib32"}); p.there[jobModule] {
+		t.Error("another machine's module is said to be there")
 	}
 	if p = lookPAM([]string{dir + "/none"}, nil); p.err == nil {
 		t.Error("no services, and no error")
