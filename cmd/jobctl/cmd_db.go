@@ -43,7 +43,7 @@ func (a *app) handOver(do, what string, args []string) error {
 
 // become becomes jobd, with these arguments. It returns where there is none.
 func (a *app) become(do string, args []string) error {
-	path, err := findJobd()
+	path, err := findJobd(a.euid == 0)
 	if err != nil {
 		return cannot(do, err)
 	}
@@ -63,20 +63,29 @@ func (a *app) handedOver(verb string) []string {
 	return flags
 }
 
-// findJobd looks beside jobctl, then where daemons are, which need not be in a user's PATH.
-func findJobd() (string, error) {
+// findJobd looks beside jobctl, then where daemons are, which need not be in a user's PATH. Root's PATH may be a user's, after su without a
+// dash: what is in it is not run as root.
+func findJobd(root bool) (string, error) {
 	var dirs []string
 	if self, err := os.Executable(); err == nil {
 		dirs = append(dirs, filepath.Dir(self))
 	}
-	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
-	for _, dir := range append(dirs, "/usr/local/sbin", "/usr/sbin") {
+	daemons := []string{"/usr/local/sbin", "/usr/sbin"}
+	if root {
+		daemons = []string{"/usr/sbin", "/usr/local/sbin"}
+	} else {
+		dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+	}
+	for _, dir := range append(dirs, daemons...) {
 		if !filepath.IsAbs(dir) {
 			continue
 		}
 		if path, err := exec.LookPath(filepath.Join(dir, "jobd")); err == nil {
 			return path, nil
 		}
+	}
+	if root {
+		return "", &hinted{errors.New("there is no jobd beside jobctl, in /usr/sbin, or in /usr/local/sbin"), "install jobd; root's is not looked for in PATH"}
 	}
 	return "", &hinted{errors.New("there is no jobd beside jobctl, in PATH, or in /usr/sbin"), "install jobd, or add its directory to PATH"}
 }
