@@ -23,6 +23,9 @@ import (
 // version is set by the build.
 var version = "dev"
 
+// exitConfig is how jobd ends where its configuration cannot be used: EX_CONFIG of sysexits.h. The unit does not start it again then.
+const exitConfig = 78
+
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 
 func run(args []string, stderr io.Writer) int {
@@ -46,6 +49,9 @@ func run(args []string, stderr io.Writer) int {
 	case err != nil && cfg != nil && cfg.Check: // as compilers say it
 		fmt.Fprintln(stderr, err)
 		return 2
+	case err != nil && cfg != nil: // it was the file
+		say(stderr, err)
+		return exitConfig
 	case err != nil:
 		say(stderr, err)
 		return 2
