@@ -85,7 +85,8 @@ func findJobd(root bool) (string, error) {
 		}
 	}
 	if root {
-		return "", &hinted{errors.New("there is no jobd beside jobctl, in /usr/sbin, or in /usr/local/sbin"), "install jobd; root's is not looked for in PATH"}
+		return "", &hinted{errors.New("there is no jobd beside jobctl, in /usr/sbin, or in /usr/local/sbin"),
+			"install jobd; root's is not looked for in PATH"}
 	}
 	return "", &hinted{errors.New("there is no jobd beside jobctl, in PATH, or in /usr/sbin"), "install jobd, or add its directory to PATH"}
 }

@@ -46,7 +46,8 @@ func header(t *testing.T) []byte {
 func TestInstallFindsOurModules(t *testing.T) {
 	r := newRoot(t)
 	tree, bin, other := t.TempDir(), filesFor(t), header(t)
-	run(t, nil, "sh", "-c", `cd ../../.. && cp -r --parents README.md CHANGELOG.md docs libjob pam/module metrics/dashboards cmd/jobd/packaging "$0"`, tree)
+	const needed = "README.md CHANGELOG.md docs libjob pam/module metrics/dashboards cmd/jobd/packaging"
+	run(t, nil, "sh", "-c", "cd ../../.. && cp -r --parents "+needed+" "+tree)
 	other[elf.EI_CLASS], other[18] = byte(elf.ELFCLASS32), byte(elf.EM_386)
 	write(t, filepath.Join(tree, "other"), string(other))
 	out := r.run("mkdir -p /usr/lib/i386-linux-gnu/security; cp " + tree + "/other /usr/lib/i386-linux-gnu/security/pam_unix.so\n" +
@@ -122,8 +123,9 @@ func TestInstallFailsWithJobctl(t *testing.T) {
 // A configuration elsewhere is named where jobd is started; the one in /etc need not be there.
 func TestInstallNamesAnotherConfiguration(t *testing.T) {
 	for conf, want := range map[string][2]string{
-		"/etc":           {"ExecStart=/usr/local/sbin/jobd\n", `"${JOBD_CONFIG:=}"`},
-		"/usr/local/etc": {"ExecStart=/usr/local/sbin/jobd --config /usr/local/etc/jobd/jobd.toml\n", `"${JOBD_CONFIG:=/usr/local/etc/jobd/jobd.toml}"`},
+		"/etc": {"ExecStart=/usr/local/sbin/jobd\n", `"${JOBD_CONFIG:=}"`},
+		"/usr/local/etc": {"ExecStart=/usr/local/sbin/jobd --config /usr/local/etc/jobd/jobd.toml\n",
+			`"${JOBD_CONFIG:=/usr/local/etc/jobd/jobd.toml}"`},
 	} {
 		dest := t.TempDir()
 		run(t, []string{"DESTDIR=" + dest, "BIN=" + filesFor(t), "PAMDIR=/pam", "SYSCONFDIR=" + conf}, "./install.sh")
