@@ -31,8 +31,9 @@ type config struct {
 	MetricsListen    string
 	Engine           string
 	Cgroup           kernel.CgroupMode
-	Named            string // the file that --config names; empty: none
-	ReadFrom         string // the file that was read; empty: none
+	Named            string    // the file that --config names; empty: none
+	ReadFrom         string    // the file that was read; empty: none
+	ReadAt           time.Time // just before that
 	Check            bool
 
 	settings
@@ -216,7 +217,7 @@ func parseConfig(args []string, out io.Writer) (*config, error) {
 // read reads the file, or takes the defaults where there is none. host is where the host's own jobd has it; more is what else is to be
 // checked than the file itself.
 func (c *config) read(host string, more ...settingsCheck) (err error) {
-	c.ReadFrom = c.fileToRead(host)
+	c.ReadFrom, c.ReadAt = c.fileToRead(host), time.Now()
 	if c.settings, err = readSettings(c.ReadFrom, more...); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (d *jobd) startSettings() {
 	d.auditPart, d.relayPart = newPart(), newPart()
 	s := d.cfg.settings
 	d.live.Store(&s)
-	d.reread.Store(&reread{file: d.cfg.ReadFrom, at: d.started})
+	d.reread.Store(&reread{file: d.cfg.ReadFrom, at: d.cfg.ReadAt})
 	d.hup = make(chan os.Signal, 1)
 	signal.Notify(d.hup, syscall.SIGHUP)
 }
@@ -104,7 +104,7 @@ func (d *jobd) reload(ctx context.Context, open *doors) {
 	if now.Watch.Relay != old.Watch.Relay {
 		d.relayPart.become(ctx, d.relayOn(events))
 	}
-	d.reread.Store(&reread{file: next.ReadFrom, at: time.Now(), restart: restart})
+	d.reread.Store(&reread{file: next.ReadFrom, at: next.ReadAt, restart: restart})
 	d.log.Info("the configuration was read again", "file", next.ReadFrom, "changed", strings.Join(changed, " "))
 	if len(restart) > 0 {
 		d.log.Warn("some of the configuration holds after a restart of jobd", "keys", strings.Join(restart, " "))

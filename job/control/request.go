@@ -351,7 +351,7 @@ type LogStatus struct {
 // ConfigStatus is which configuration holds.
 type ConfigStatus struct {
 	File    job.Text  `json:"file"`    // null: there is none, and the defaults hold
-	ReadAt  time.Time `json:"read_at"` // when what holds was read
+	ReadAt  time.Time `json:"read_at"` // just before what holds was read
 	Error   job.Text  `json:"error"`   // why what was read since does not hold; null: it does
 	Restart []string  `json:"restart"` // keys that were changed since, and hold after a restart
 }

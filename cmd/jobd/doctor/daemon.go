@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -19,16 +20,31 @@ type daemonFacts struct {
 	version string // of this program
 	status  *control.StatusAnswer
 	why     error     // no answer
-	changed time.Time // when the configuration was written; zero: there is none
-	config  string
+	changed time.Time // when the file that it read became what it is; zero: it read none
+	noFile  error     // why that cannot be told
+	config  string    // that there is
 }
 
 func (x *examination) daemon(context.Context) []Finding {
 	d := daemonFacts{version: x.Version, status: x.status, why: x.why, config: x.Config}
-	if st, err := os.Stat(x.Config); err == nil {
-		d.changed = st.ModTime()
+	if x.status != nil && x.status.Config.File != "" {
+		d.changed, d.noFile = changedAt(string(x.status.Config.File))
 	}
 	return append(judgeDaemon(d), judgeConfig(x.Config, x.ConfigError, x.root))
+}
+
+// changedAt is when what is at a path became what it is, or a link there. A file may be put there with the time of an older one; its ctime
+// is the kernel's.
+func changedAt(path string) (time.Time, error) {
+	var link, file unix.Stat_t
+	if err := cmp.Or(unix.Lstat(path, &link), unix.Stat(path, &file)); err != nil {
+		return time.Time{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	at := time.Unix(file.Ctim.Unix())
+	if l := time.Unix(link.Ctim.Unix()); l.After(at) {
+		at = l
+	}
+	return at, nil
 }
 
 func judgeConfig(path string, err error, root bool) Finding {
@@ -87,8 +103,14 @@ func judgeRead(d daemonFacts) Finding {
 	switch {
 	case c.Error != "":
 		return fail("jobd.reload", "mend it, then systemctl reload jobd", "it was read again in vain: %s", c.Error)
+	case c.File == "" && d.config != "":
+		return warn("jobd.reload", "systemctl reload jobd", "%s is there, and jobd has read none", d.config)
+	case errors.Is(d.noFile, fs.ErrNotExist):
+		return warn("jobd.reload", "put it back, then systemctl reload jobd", "%s is not there any more", c.File)
+	case d.noFile != nil:
+		return skip("jobd.reload", "%v", d.noFile)
 	case d.changed.After(c.ReadAt):
-		return warn("jobd.reload", "systemctl reload jobd", "%s was changed after jobd read it", d.config)
+		return warn("jobd.reload", "systemctl reload jobd", "%s was changed after jobd read it", c.File)
 	case len(c.Restart) > 0:
 		return warn("jobd.reload", "restart jobd", "these hold after a restart: %s", strings.Join(c.Restart, " "))
 	}

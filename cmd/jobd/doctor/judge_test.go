@@ -127,6 +127,10 @@ func TestJudgeDaemon(t *testing.T) {
 		"well":        {func(*daemonFacts) {}, 0, "jobd ok answers, pid 7"},
 		"other":       {func(d *daemonFacts) { d.version = "2" }, 1, "jobd.version warn 1 runs, this is 2"},
 		"reconfigure": {func(d *daemonFacts) { d.changed = now.Add(time.Hour) }, 2, "jobd.reload warn /c was changed"},
+		"gone":        {func(d *daemonFacts) { d.noFile = fs.ErrNotExist }, 2, "jobd.reload warn /c is not there any more"},
+		"hidden":      {func(d *daemonFacts) { d.noFile = errAny }, 2, "jobd.reload skip it is not there"},
+		"first":       {func(d *daemonFacts) { d.status.Config.File = "" }, 2, "jobd.reload warn /d is there, and jobd has read none"},
+		"without":     {func(d *daemonFacts) { d.status.Config.File, d.config = "", "" }, 2, "jobd.reload ok"},
 		"in vain":     {func(d *daemonFacts) { d.status.Config.Error = "/c:2: no" }, 2, "jobd.reload fail it was read again in vain: /c:2: no"},
 		"restart":     {func(d *daemonFacts) { d.status.Config.Restart = []string{"hid"} }, 2, "jobd.reload warn these hold after a restart: hid"},
 		"as it is":    {func(d *daemonFacts) { d.changed = now }, 2, "jobd.reload ok"},
@@ -139,7 +143,8 @@ func TestJudgeDaemon(t *testing.T) {
 		"errors":      {func(d *daemonFacts) { d.status.Store.Errors = 1 }, 6, "jobd.books warn 1 errors"},
 		"set aside":   {func(d *daemonFacts) { d.status.Store.SetAside = "/x" }, 6, "jobd.books warn they were damaged"},
 	} {
-		d := daemonFacts{version: "1", config: "/c", status: &control.StatusAnswer{Version: "1", PID: 7, Started: now, Config: control.ConfigStatus{ReadAt: now}}}
+		d := daemonFacts{version: "1", config: "/d", status: &control.StatusAnswer{Version: "1", PID: 7, Started: now,
+			Config: control.ConfigStatus{File: "/c", ReadAt: now}}}
 		c.change(&d)
 		finds(t, about, judgeDaemon(d)[c.at:c.at+1], c.want)
 	}
@@ -148,6 +153,44 @@ func TestJudgeDaemon(t *testing.T) {
 	}
 	finds(t, "config", []Finding{judgeConfig("", nil, true), judgeConfig("/c", nil, true), judgeConfig("/c", errAny, true)}, "jobd.config ok",
 		"jobd.config ok /c", "jobd.config fail")
+}
+
+// TestChangedAt: what is put in a file's place is a change, whatever time it brings with it.
+func TestChangedAt(t *testing.T) {
+	dir := t.TempDir()
+	old, other, link := filepath.Join(dir, "old"), filepath.Join(dir, "other"), filepath.Join(dir, "link")
+	changed := func(path string) time.Time {
+		t.Helper()
+		at, err := changedAt(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	for _, path := range []string{other, old} {
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chtimes(other, time.Time{}, time.Unix(1, 0)), os.Symlink(other, link)); err != nil {
+		t.Fatal(err)
+	}
+	before := changed(old)
+	if err := os.Rename(other, old); err != nil {
+		t.Fatal(err)
+	}
+	if after := changed(old); after.Before(before) {
+		t.Errorf("changed at %v, and before that at %v", after, before)
+	}
+	if err := errors.Join(os.Remove(link), os.Symlink("/proc/version", link)); err != nil {
+		t.Fatal(err)
+	}
+	if after := changed(link); after.Before(before) {
+		t.Errorf("a link that leads elsewhere was changed at %v", after)
+	}
+	if _, err := changedAt(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a file that is not there: %v", err)
+	}
 }
 
 // TestJudgeCgroups: own ones, and what they would have.

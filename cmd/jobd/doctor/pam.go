@@ -19,6 +19,7 @@ type pamFacts struct {
 	hidden []string        // files that cannot be read
 	there  map[string]bool // by the path that a line has
 	socket string          // where jobd listens
+	noPAM  string          // where sshd is told not to ask PAM; empty: it does
 }
 
 // jobModule is ours.
@@ -74,6 +75,9 @@ func (x *examination) pam(context.Context) []Finding {
 	}
 	p := lookPAM(dirs, moduleDirs())
 	p.socket = filepath.Join(x.RunDir, "login.sock")
+	if x.PAMDir == "" {
+		p.noPAM = noPAM(sshdConfig)
+	}
 	return judgePAM(p)
 }
 
@@ -113,18 +117,25 @@ func (p *pamFacts) read(name, path string) {
 	if _, there := p.files[name]; there || strings.HasPrefix(name, ".") {
 		return
 	}
-	st, err := os.Stat(path)
-	switch {
-	case err == nil && (!st.Mode().IsRegular() || st.Size() > largest), errors.Is(err, fs.ErrNotExist):
-		return
+	switch text, err := readSmall(path); {
 	case err == nil:
-		var b []byte
-		if b, err = os.ReadFile(path); err == nil {
-			p.files[name] = string(b)
-			return
-		}
+		p.files[name] = text
+	case !errors.Is(err, fs.ErrNotExist):
+		p.hidden = append(p.hidden, path)
 	}
-	p.hidden = append(p.hidden, path)
+}
+
+// readSmall reads a file. To one that is a directory, say, or larger than any of its kind, it says that there is none.
+func readSmall(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !st.Mode().IsRegular() || st.Size() > largest {
+		return "", fs.ErrNotExist
+	}
+	b, err := os.ReadFile(path)
+	return string(b), err
 }
 
 // readOutside reads what is included by its whole path, and what that includes.

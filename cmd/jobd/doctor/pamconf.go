@@ -64,13 +64,16 @@ func controlWords() map[string]map[string]string {
 	}
 }
 
+// blanks are what libpam takes for such. A carriage return is part of a word to it.
+const blanks = " \t\n"
+
 // parsePAM reads one file. It never fails: a line that makes no sense says so itself.
 func parsePAM(file, text string) (lines []pamLine) {
 	whole, from := "", 0
 	all := strings.Split(text, "\n")
 	for i, raw := range all {
 		raw, _, _ = strings.Cut(raw, "#")
-		raw = strings.TrimSpace(raw)
+		raw = strings.Trim(raw, blanks)
 		if whole == "" {
 			from = i + 1
 		}
@@ -81,7 +84,7 @@ func parsePAM(file, text string) (lines []pamLine) {
 		if whole != "" && raw == "" && i < len(all)-1 {
 			continue // a comment, or nothing, does not end a line that goes on
 		}
-		if whole += raw; strings.TrimSpace(whole) != "" {
+		if whole += raw; strings.Trim(whole, blanks) != "" {
 			lines = append(lines, parseLine(file, from, whole))
 		}
 		whole = ""
@@ -122,7 +125,7 @@ func parseLine(file string, no int, text string) pamLine {
 func tokens(s string) (out []string) {
 	for s = trimLeft(s); s != ""; s = trimLeft(s) {
 		if s[0] != '[' {
-			end := strings.IndexAny(s, " \t\r\n")
+			end := strings.IndexAny(s, blanks)
 			if end < 0 {
 				end = len(s)
 			}
@@ -142,7 +145,7 @@ func tokens(s string) (out []string) {
 	return out
 }
 
-func trimLeft(s string) string { return strings.TrimLeft(s, " \t\r\n") }
+func trimLeft(s string) string { return strings.TrimLeft(s, blanks) }
 
 // parseControl reads a word, or what stood in brackets, which begins with one.
 func parseControl(s string) (c pamControl, bad string) {

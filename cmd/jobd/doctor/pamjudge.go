@@ -67,7 +67,7 @@ func (r *pamReport) services(first []string) Finding {
 	}
 	var without []string
 	for _, name := range first {
-		if slices.Contains(r.sans, name) {
+		if slices.Contains(r.sans, name) && (name != "sshd" || r.facts.noPAM == "") {
 			without = append(without, name)
 		}
 	}
@@ -95,10 +95,14 @@ func (r *pamReport) add(service string, f Finding) {
 // judge looks through one service. Of one by which nobody logs in, only what concerns our module counts.
 func (r *pamReport) judge(service string, s *stack, known bool) {
 	ours, session := r.lines(service, s), s.entries["session"]
-	if len(ours) > 0 || r.account(service, s) {
+	makes, deaf := len(ours) > 0 || r.account(service, s), service == "sshd" && r.facts.noPAM != ""
+	if makes && !deaf {
 		r.with = append(r.with, service)
 	} else if known {
 		r.sans = append(r.sans, service)
+	}
+	if deaf {
+		r.add(service, warn("pam.sshd", "UsePAM yes there, then restart sshd", "it does not ask PAM: UsePAM no in %s", r.facts.noPAM))
 	}
 	if known || len(ours) > 0 {
 		for _, f := range s.faults {
@@ -112,7 +116,7 @@ func (r *pamReport) judge(service string, s *stack, known bool) {
 	}
 	for _, i := range ours {
 		r.order(service, session, i)
-		r.control(service, session[i])
+		r.control(service, session, i)
 		r.options(service, session[i])
 	}
 	if service == "systemd-user" && len(ours) > 0 {
@@ -141,12 +145,12 @@ func (r *pamReport) lines(service string, s *stack) (ours []int) {
 // account reports whether the account phase makes a job.
 func (r *pamReport) account(service string, s *stack) bool {
 	makes := false
-	for _, e := range s.entries["account"] {
+	for i, e := range s.entries["account"] {
 		switch {
 		case !e.is(jobModule) || skipsService(e, service):
 		case slices.Contains(e.args, "account=create"):
 			makes = true
-			r.control(service, e)
+			r.control(service, s.entries["account"], i)
 			r.options(service, e)
 		default:
 			r.add(service, warn("pam.type", "make it a session line, or add account=create",
@@ -182,11 +186,12 @@ func (r *pamReport) order(service string, list []entry, i int) {
 }
 
 // control is about what becomes of a login where our module fails, or is not there.
-func (r *pamReport) control(service string, e entry) {
+func (r *pamReport) control(service string, list []entry, i int) {
+	e, only := list[i], alone(list)
 	closed := slices.Contains(e.args, "fail=closed")
 	stops := func(answer string) bool { return slices.Contains([]string{"bad", "die"}, e.control.answer(answer)) }
 	switch there := r.facts.there[e.module]; {
-	case !there && stops("module_unknown"):
+	case !there && (only || stops("module_unknown")):
 		r.add(service, fail("pam.module", "put the module there, or take the line out: logins are refused", "%s: there is no %s",
 			where(e), e.module))
 		return
@@ -201,6 +206,9 @@ func (r *pamReport) control(service string, e entry) {
 	case closed && !hard:
 		r.add(service, warn("pam.lockout", "make it required, or leave fail=closed out", "%s: fail=closed does nothing in such a line",
 			where(e)))
+	case only && !hard:
+		r.add(service, warn("pam.lockout", "add before it: "+e.kind+" required pam_permit.so",
+			"%s is the only %s line: where the module cannot be loaded nobody gets in", where(e), e.kind))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 )
 
 // pamFiles are the files that there are, by the name by which they are included: a service, or a whole path.
@@ -59,6 +60,9 @@ func (f pamFiles) load(s *stack, file, kind string, by []string, level int) {
 		s.faults = append(s.faults, fault{file: file, what: "is included by too many, one in another"})
 		return
 	}
+	if before, _, is := strings.Cut(text, "\r"); is {
+		s.faults = append(s.faults, fault{file, strings.Count(before, "\n") + 1, "ends with a carriage return, a part of the last word to libpam"})
+	}
 	for _, l := range parsePAM(file, text) {
 		f.add(s, l, kind, append(by, file), level)
 	}
@@ -79,6 +83,11 @@ func (f pamFiles) add(s *stack, l pamLine, kind string, by []string, level int) 
 	default:
 		s.entries[l.kind] = append(s.entries[l.kind], entry{l, level})
 	}
+}
+
+// alone reports whether our module is all that there is in a stack. Where it is missing nobody says anything then, and libpam refuses.
+func alone(list []entry) bool {
+	return !slices.ContainsFunc(list, func(e entry) bool { return e.control.word == "" && !e.is(jobModule) })
 }
 
 // included are the files that others include.

@@ -73,7 +73,8 @@ func (h *host) services(files map[string]string) string {
 }
 
 func (h *host) goodServices() string {
-	return h.services(map[string]string{"sshd": "session optional %m", "login": "session optional %m"})
+	text := "session required pam_permit.so\nsession optional %m"
+	return h.services(map[string]string{"sshd": text, "login": text})
 }
 
 // says checks that a finding is there, in that state, and what it says.
