@@ -222,36 +222,42 @@ func flat(err error) (out []error) {
 	return out
 }
 
-// linesMost is how many lines of a file are looked at for where a key is: all before each are read anew.
-const linesMost = 2000
+// readMost is how much is read anew, at the most, to tell where keys are: each beginning of a value of many lines is.
+const readMost = 8 * configMost
 
-// linesOf gives the line on which each key begins, once for each time that it is there. A key begins behind the longest beginning of the
-// file that is whole and lacks it: that needs no grammar but TOML's own.
+// linesOf gives the line on which each key begins, once for each time that it is there, of a text that is good TOML. What is read by itself
+// is the shortest that can be: a header, a key with its value, a comment. That needs no grammar but TOML's own.
 func linesOf(text string) map[string][]int {
 	at := make(map[string][]int)
-	whole, end, n := 0, 0, 0
+	var table toml.Key // whose header was the last
+	from, end, begun, n, read := 0, 0, 1, 0, 0
 	for line := range strings.Lines(text) {
-		if n++; n > linesMost {
+		n++
+		end += len(line)
+		if read += end - from; read > readMost {
 			break
 		}
-		end += len(line)
-		md, err := toml.Decode(text[:end], new(map[string]any))
+		md, err := toml.Decode(text[from:end], new(map[string]any))
 		if err != nil {
 			continue // in the midst of a value
 		}
-		seen := make(map[string]int)
+		header := strings.HasPrefix(strings.TrimLeft(text[from:end], " \t"), "[")
+		if header {
+			table = nil
+		}
 		for _, k := range md.Keys() {
-			name := k.String()
-			if seen[name]++; seen[name] > len(at[name]) {
-				at[name] = append(at[name], whole+1)
-			}
+			k = slices.Concat(table, k)
+			at[k.String()] = append(at[k.String()], begun)
 			for i := range k { // tables that are there by what is in them
 				if above := k[:i].String(); len(at[above]) == 0 {
-					at[above] = []int{whole + 1}
+					at[above] = []int{begun}
 				}
 			}
+			if header {
+				table = k
+			}
 		}
-		whole = n
+		from, begun = end, n+1
 	}
 	return at
 }

@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/jobd-project/jobd/job/report"
 )
 
 // TestExampleIsTheDefault: the file that is installed has every key, and changes nothing.
@@ -134,6 +137,28 @@ burst = -1
 	}
 }
 
+// TestLinesOfLarge: where keys are in a large file costs no more than reading it some times.
+func TestLinesOfLarge(t *testing.T) {
+	var long strings.Builder
+	for range 5000 {
+		long.WriteString("[[billing.factor]]\n# " + strings.Repeat("x", 150) + "\ntag = [\n  1,\n]\n")
+	}
+	long.WriteString("[keep]\n") // line 25001
+	wide := "a = \"\"\"\n" + strings.Repeat(strings.Repeat("x", 500)+"\n", 2000) + "\"\"\"\n[keep]\n"
+	for text, want := range map[string]int{long.String(): 25001, wide: 0} { // a value is looked through from its beginning
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		lines := linesOf(text)
+		runtime.ReadMemStats(&after)
+		if got := keyLine(lines, &report.BadKey{Key: "keep.job_days"}); got != want {
+			t.Errorf("[keep] is on line %d, want %d", got, want)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 128<<20 {
+			t.Errorf("%d MiB of memory for a file of %d KiB", n>>20, len(text)>>10)
+		}
+	}
+}
+
 // TestConfigIsRoots: what others could have written is not read.
 func TestConfigIsRoots(t *testing.T) {
 	dir := t.TempDir()
@@ -234,9 +259,6 @@ func FuzzDecodeSettings(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if len(text) > 8<<10 {
-			t.Skip("lines are found by reading each beginning of the file")
-		}
 		s, err := decodeSettings("/f", text)
 		if err == nil {
 			if err := s.check(); err != nil {
