@@ -96,16 +96,13 @@ func (d *doctorFlags) parse(args []string, stderr io.Writer) error {
 func (d *doctorFlags) options() (o doctor.Options, err error) {
 	d.Cgroup, d.MetricsListen = "auto", "" // not looked at
 	bad := d.checkFlags()
-	if err := d.read(hostConfig, d.checkFiles); err != nil {
-		d.settings, bad = defaultSettings(), errors.Join(bad, err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return o, fmt.Errorf("cannot tell which program this is: %w", err)
 	}
 	o = doctor.Options{
-		Version: version, RunDir: d.RunDir, StateDir: d.StateDir, Config: d.ReadFrom, ConfigError: bad,
-		Floor: max(d.Keep.floor(), 0), Engine: d.Engine, LabelDir: d.labelDir(), LabelsOff: d.Label.Use == labelOff, PAMDir: d.pamDir,
+		Version: version, RunDir: d.RunDir, StateDir: d.StateDir, Engine: d.Engine, PAMDir: d.pamDir,
+		Config: d.told(d.Named, bad), Read: func() doctor.Config { return d.reading(bad) },
 		Canary: []string{self, "doctor", canaryVerb, filepath.Join(d.RunDir, "login.sock")},
 		Owned:  func(path string) error { return rootsOwn(path, true, linksMost) }, Auditd: auditRegistered,
 	}
@@ -113,6 +110,21 @@ func (d *doctorFlags) options() (o doctor.Options, err error) {
 		o.Canary = nil
 	}
 	return o, nil
+}
+
+// reading is what the file says. It may take long: the file may be on a disk that hangs, and so may what it names.
+func (d doctorFlags) reading(bad error) doctor.Config {
+	err := d.read(hostConfig, d.checkFiles)
+	if err != nil {
+		d.settings = defaultSettings()
+	}
+	return d.told(d.ReadFrom, errors.Join(bad, err))
+}
+
+func (d *doctorFlags) told(path string, bad error) doctor.Config {
+	return doctor.Config{
+		Path: path, Error: bad, Floor: max(d.Keep.floor(), 0), LabelDir: d.labelDir(), LabelsOff: d.Label.Use == labelOff,
+	}
 }
 
 // auditRegistered reports whether an audit daemon takes records.

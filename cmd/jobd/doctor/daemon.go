@@ -26,11 +26,11 @@ type daemonFacts struct {
 }
 
 func (x *examination) daemon(context.Context) []Finding {
-	d := daemonFacts{version: x.Version, status: x.status, why: x.why, config: x.Config}
+	d := daemonFacts{version: x.Version, status: x.status, why: x.why, config: x.Path}
 	if x.status != nil && x.status.Config.File != "" {
 		d.changed, d.noFile = changedAt(string(x.status.Config.File))
 	}
-	return append(judgeDaemon(d), judgeConfig(x.Config, x.ConfigError, x.root))
+	return judgeDaemon(d)
 }
 
 // changedAt is when what is at a path became what it is, or a link there. A file may be put there with the time of an older one; its ctime
@@ -47,16 +47,16 @@ func changedAt(path string) (time.Time, error) {
 	return at, nil
 }
 
-func judgeConfig(path string, err error, root bool) Finding {
+func judgeConfig(c Config, root bool) Finding {
 	switch {
-	case err != nil && !root && unread(err):
+	case c.Error != nil && !root && unread(c.Error):
 		return needsRoot("jobd.config")
-	case err != nil:
-		return fail("jobd.config", "mend it; jobd --check says when it is good", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
-	case path == "":
+	case c.Error != nil:
+		return fail("jobd.config", "mend it; jobd --check says when it is good", "%s", strings.ReplaceAll(c.Error.Error(), "\n", "; "))
+	case c.Path == "":
 		return ok("jobd.config", "there is none: the defaults hold")
 	}
-	return ok("jobd.config", "%s is good", path)
+	return ok("jobd.config", "%s is good", c.Path)
 }
 
 // unread reports whether nothing is wrong but that some of it may not be read.

@@ -29,8 +29,8 @@ func (x *examination) files(context.Context) []Finding {
 		{name: "files.job.sock", path: filepath.Join(run, "job.sock"), made: true, least: 0o666, wants: 0o666},
 		{name: "files.books", path: filepath.Join(state, "jobd.db"), made: true, wants: 0o640},
 	}
-	if x.Config != "" {
-		list = append(list, fileFacts{name: "files.config", path: x.Config})
+	if x.Path != "" {
+		list = append(list, fileFacts{name: "files.config", path: x.Path})
 	}
 	for _, path := range modulesAt(moduleDirs()) {
 		list = append(list, fileFacts{name: "files.module", path: path})

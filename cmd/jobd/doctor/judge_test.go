@@ -49,7 +49,7 @@ func TestJudgeConfig(t *testing.T) {
 		"unread and bad": {errors.Join(unread, errAny), false, "jobd.config fail /f:2: cannot use /w: open /w: permission denied; it is"},
 		"unread by root": {unread, true, "jobd.config fail"},
 	} {
-		finds(t, about, []Finding{judgeConfig("/f", c.err, c.root)}, c.want)
+		finds(t, about, []Finding{judgeConfig(Config{Path: "/f", Error: c.err}, c.root)}, c.want)
 	}
 }
 
@@ -151,8 +151,8 @@ func TestJudgeDaemon(t *testing.T) {
 	for _, why := range []error{unix.ENOENT, context.DeadlineExceeded, errAny} {
 		finds(t, "down", judgeDaemon(daemonFacts{why: why}), "jobd fail "+why.Error())
 	}
-	finds(t, "config", []Finding{judgeConfig("", nil, true), judgeConfig("/c", nil, true), judgeConfig("/c", errAny, true)}, "jobd.config ok",
-		"jobd.config ok /c", "jobd.config fail")
+	finds(t, "config", []Finding{judgeConfig(Config{}, true), judgeConfig(Config{Path: "/c"}, true), judgeConfig(Config{Path: "/c", Error: errAny}, true)},
+		"jobd.config ok", "jobd.config ok /c", "jobd.config fail")
 }
 
 // TestChangedAt: what is put in a file's place is a change, whatever time it brings with it.
@@ -190,6 +190,28 @@ func TestChangedAt(t *testing.T) {
 	}
 	if _, err := changedAt(other); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of a file that is not there: %v", err)
+	}
+}
+
+// TestConfigHangs: a configuration that nobody can read to its end holds nobody up, and what the flags say stands in for it.
+func TestConfigHangs(t *testing.T) {
+	forever := make(chan struct{})
+	defer close(forever)
+	dir := t.TempDir()
+	a := Run(t.Context(), Options{
+		RunDir: dir, StateDir: dir, PAMDir: dir, Engine: "connector", Config: Config{Path: dir + "/none", Floor: 1 << 62},
+		Read:  func() Config { <-forever; return Config{} },
+		Owned: func(string) error { return nil }, Auditd: func() (bool, error) { return false, nil },
+	})
+	want := map[string]State{"jobd.config": Skip, "files.config": Fail, "disk.free": Fail}
+	for _, f := range a.Findings {
+		if state, asked := want[f.Name]; asked && f.State != state {
+			t.Errorf("%+v", f)
+		}
+		delete(want, f.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing is said of %v: %+v", want, a)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,12 +17,10 @@ type Options struct {
 	RunDir   string
 	StateDir string // where no jobd runs that says so itself
 
-	Config      string // path of the configuration; empty: none
-	ConfigError error  // it cannot be used
-	Floor       int64  // keep.free_mib, bytes; 0: none
-	Engine      string // that jobd would be told to take
-	LabelDir    string // where labels would be kept; empty: nowhere
-	LabelsOff   bool   // label.use
+	Engine string // that jobd would be told to take
+
+	Config               // of the flags alone, where the file takes too long
+	Read   func() Config // reads the file
 
 	PAMDir string   // in place of the host's own places; empty: those
 	Canary []string // a command that calls RunCanary; nil: none is to be sent
@@ -32,11 +31,20 @@ type Options struct {
 	Auditd func() (bool, error)
 }
 
+// Config is what jobd would be told, or the defaults where that cannot be used.
+type Config struct {
+	Path      string // of the file; empty: none
+	Error     error  // it cannot be used
+	Floor     int64  // keep.free_mib, bytes; 0: none
+	LabelDir  string // where labels would be kept; empty: nowhere
+	LabelsOff bool   // label.use
+}
+
 // Everything is to be over within 3 s, also on a host on which much hangs. What the first two leave over the others may have.
 const (
-	askTime   = 500 * time.Millisecond  // for jobd's status
+	askTime   = 500 * time.Millisecond  // for jobd's status, and for the configuration
 	birdTime  = 900 * time.Millisecond  // for the canary, and what is asked about it
-	checkTime = 1300 * time.Millisecond // for everything else, at the same time, at the least
+	checkTime = 1200 * time.Millisecond // for everything else, at the same time, at the least
 	allTime   = 2700 * time.Millisecond // for all of it
 	lateTime  = 100 * time.Millisecond  // for those that heed their deadline to say so
 )
@@ -60,17 +68,35 @@ type check struct {
 func Run(ctx context.Context, o Options) Answer {
 	start := time.Now()
 	x := &examination{Options: o, root: os.Geteuid() == 0, client: control.NewClient(filepath.Join(o.RunDir, "jobd.sock"))}
-	x.askStatus(ctx)
+	config := x.ask(ctx)
 	// First what is measured, so that the others do not stand in its way.
 	first := within(ctx, birdTime, []check{{"login", x.canary}})
 	rest := within(ctx, max(checkTime, allTime-time.Since(start)), []check{
 		{"jobd", x.daemon}, {"kernel.namespaces", x.kernel}, {"cgroup", x.cgroups}, {"audit.sessions", x.audit}, {"pam.services", x.pam},
 		{"files.run", x.files}, {"selinux", x.selinux}, {"clock.books", x.clock}, {"disk.free", x.disk}, {"disk.write", x.diskWrite},
 	})
-	a := Answer{Version: o.Version, Findings: append(rest, first...)}
+	a := Answer{Version: o.Version, Findings: slices.Concat(config, rest, first)}
 	a.TookNS = time.Since(start).Nanoseconds()
 	a.count()
 	return a
+}
+
+// ask gets what all others build upon.
+func (x *examination) ask(ctx context.Context) []Finding {
+	var status sync.WaitGroup
+	status.Go(func() { x.askStatus(ctx) })
+	read := make(chan Config, 1)
+	out := within(ctx, askTime, []check{{"jobd.config", func(context.Context) []Finding {
+		c := x.Read()
+		read <- c
+		return []Finding{judgeConfig(c, x.root)}
+	}}})
+	status.Wait()
+	select {
+	case x.Config = <-read:
+	default:
+	}
+	return out
 }
 
 func (x *examination) askStatus(ctx context.Context) {
