@@ -345,7 +345,7 @@ type StatusAnswer struct {
 // LogStatus is how jobd's log is.
 type LogStatus struct {
 	To      string `json:"to"`      // journal or stderr
-	Dropped uint64 `json:"dropped"` // lines, because nobody read those before them
+	Dropped uint64 `json:"dropped"` // lines, because nobody read those before them, or they could not be written
 }
 
 // ConfigStatus is which configuration holds.

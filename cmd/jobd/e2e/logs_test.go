@@ -88,7 +88,7 @@ func TestNobodyReadsTheLog(t *testing.T) {
 			_, _ = h.log.Write(b[:n])
 		}
 	}()
-	h.log.await(t, `level=WARN msg="lines of the log were dropped: nobody read those before them" lines=\d+`)
+	h.log.await(t, `level=WARN msg="lines of the log were dropped: nobody read those before them, or they could not be written" lines=\d+`)
 }
 
 // TestJournalFields: where standard error is the journal's stream each line is an entry, by which a job is found.

@@ -34,7 +34,7 @@ type Log struct {
 	to    string
 
 	queue      chan slog.Record
-	unsaid     atomic.Uint64 // lines that found no room, and that nobody was told of yet
+	unsaid     atomic.Uint64 // lines that were dropped, and that nobody was told of yet
 	lost       atomic.Uint64 // all of them
 	end, ended chan struct{}
 	closing    sync.Once
@@ -82,7 +82,7 @@ func (l *Log) name(jid job.JID) string {
 // SetBurst changes how many lines of one kind there are a second at most; 0: all.
 func (l *Log) SetBurst(most int) { l.fold.most.Store(int64(most)) }
 
-// Lost is how many lines were dropped because nobody read those before.
+// Lost is how many lines were dropped, because nobody read those before them or because they could not be written.
 func (l *Log) Lost() uint64 { return l.lost.Load() }
 
 // To is where lines go: "journal" or "stderr".
@@ -108,9 +108,13 @@ func (l *Log) put(r slog.Record) {
 	select {
 	case l.queue <- r:
 	default:
-		l.unsaid.Add(1)
-		l.lost.Add(1)
+		l.drop()
 	}
+}
+
+func (l *Log) drop() {
+	l.unsaid.Add(1)
+	l.lost.Add(1)
 }
 
 // run writes.
@@ -133,13 +137,19 @@ func (l *Log) run() {
 	}
 }
 
-// write writes a line, behind what is to be said of those that were lost. An error has nowhere to go.
+// write writes a line, and then what is to be said of those that were dropped. An error has nowhere to go, but to be counted.
 func (l *Log) write(r slog.Record) {
-	_ = l.sink.Handle(context.Background(), r)
+	if l.sink.Handle(context.Background(), r) != nil {
+		l.drop()
+		return
+	}
 	if n := l.unsaid.Swap(0); n > 0 {
-		missing := slog.NewRecord(time.Now(), slog.LevelWarn, "lines of the log were dropped: nobody read those before them", 0)
+		missing := slog.NewRecord(time.Now(), slog.LevelWarn,
+			"lines of the log were dropped: nobody read those before them, or they could not be written", 0)
 		missing.AddAttrs(slog.Uint64("lines", n))
-		_ = l.sink.Handle(context.Background(), missing)
+		if l.sink.Handle(context.Background(), missing) != nil {
+			l.unsaid.Add(n)
+		}
 	}
 }
 

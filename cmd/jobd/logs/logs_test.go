@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jobd-project/jobd/job"
 )
 
@@ -160,11 +162,53 @@ func TestNobodyReads(t *testing.T) {
 	}
 	close(g.open)
 	l.Close()
-	want := fmt.Sprintf("nobody read those before them\" lines=%d\n", l.Lost())
+	want := fmt.Sprintf("or they could not be written\" lines=%d\n", l.Lost())
 	if text := g.String(); strings.Count(text, want) != 1 || uint64(strings.Count(text, "msg=line"))+l.Lost() != lines {
 		t.Errorf("%d lines, and not once %s", strings.Count(text, "msg=line"), want)
 	}
 	log.Info("later") // is lost, and does no harm
+}
+
+// full is a file on a disk that fills up in the midst of a line, and has room again later.
+type full struct {
+	mu    sync.Mutex
+	room  int // bytes
+	fails int
+	text  strings.Builder
+}
+
+func (f *full) Write(b []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(f.room, len(b))
+	f.text.Write(b[:n])
+	if f.room -= n; n < len(b) {
+		f.fails++
+		return n, unix.ENOSPC
+	}
+	return n, nil
+}
+
+// What could not be written is counted, and said as soon as there is room; half a line is not what the next one goes on from.
+func TestDiskFull(t *testing.T) {
+	f := &full{}
+	l := Open(f, Options{})
+	log := slog.New(l.Handler())
+	f.room = len("time=2026-03-01T09:12:00.000+01:00 level=INFO msg=line user=\"x")
+	for range 10 {
+		log.Info("line", "user", "x level=ERROR msg=mine")
+	}
+	until(t, "ten that failed", func() bool { return l.Lost() == 10 })
+	f.mu.Lock()
+	f.room = 1 << 20
+	f.mu.Unlock()
+	log.Info("again")
+	l.Close()
+	lines := strings.Split(strings.TrimSuffix(f.text.String(), "\n"), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[1], "time=") || !strings.HasSuffix(lines[1], "msg=again") ||
+		!strings.HasSuffix(lines[2], "could not be written\" lines=10") {
+		t.Errorf("%d lost, %q", l.Lost(), lines)
+	}
 }
 
 // The end waits for nobody for ever.

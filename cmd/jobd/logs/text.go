@@ -10,9 +10,28 @@ import (
 
 // newText writes a record a line. slog quotes whatever could end a line or a field, or move a cursor; but not DEL.
 func newText(w io.Writer, name namer) slog.Handler {
-	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug - 100, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	return slog.NewTextHandler(&whole{w: w}, &slog.HandlerOptions{Level: slog.LevelDebug - 100, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		return plain(a, name)
 	}})
+}
+
+// whole writes lines, and a line feed behind what there is of one that could not be written to its end: the next does not go on from it.
+type whole struct {
+	w    io.Writer
+	torn bool
+}
+
+func (l *whole) Write(b []byte) (int, error) {
+	line := b
+	if l.torn {
+		line = append([]byte{'\n'}, b...)
+	}
+	n, err := l.w.Write(line)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	l.torn = err != nil && (l.torn || n > 0)
+	return min(n, len(b)), err
 }
 
 // namer says how a job is called.
