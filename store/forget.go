@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,6 +24,10 @@ const (
 type Person struct {
 	User string
 	UID  *uint32
+
+	// Sums is told under which names the person's use was added up, when all but the sums is done, and gives what Said calls these; after
+	// that nothing more of them is to be said. nil: Said calls them the same.
+	Sums func(names []string) (said []string, err error)
 }
 
 // Forget takes a person out of the ended jobs and the process records, and keeps the sums: who it was, from where, what was
@@ -81,11 +87,38 @@ func (f *forgetting) run(ctx context.Context) error {
 	if err := f.forgetJobs(ctx); err != nil {
 		return err
 	}
-	return f.s.update(func(tx *bolt.Tx) error {
-		for name := range f.names {
-			if err := forgetTotal(tx, name); err != nil {
-				return err
+	return f.forgetSums(ctx)
+}
+
+// forgetSums is the end of it.
+func (f *forgetting) forgetSums(ctx context.Context) error {
+	if f.who.UID != nil {
+		err := f.s.view(func(tx *bolt.Tx) error {
+			for _, name := range namesOf(tx, *f.who.UID) {
+				f.names[name] = true
 			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	delete(f.names, "")
+	delete(f.names, Forgotten)
+	names := slices.Sorted(maps.Keys(f.names))
+	said := names
+	if f.who.Sums != nil {
+		var err error
+		if said, err = f.who.Sums(names); err != nil {
+			return err
+		}
+		if err = f.s.Flush(ctx); err != nil { // what was said before waits, perhaps
+			return err
+		}
+	}
+	return f.s.update(func(tx *bolt.Tx) error {
+		if err := forgetTotals(tx, names, said, f.s.badSum); err != nil {
+			return err
 		}
 		text := fmt.Sprintf("somebody was taken out of %d jobs and %d process records", f.jobs, f.records)
 		return putMoment(tx, &job.Moment{

@@ -22,13 +22,13 @@ type jobOp struct {
 	value []byte
 
 	user string // whose use it adds to when it has ended …
-	used *Total // … nil: nobody's
+	used *sum   // … nil: nobody's, and no sum is read
 }
 
 // fillAppend is for buckets whose keys grow: bbolt's half-full pages would never be filled up.
 const fillAppend = 0.9
 
-func (o *jobOp) put(tx *bolt.Tx) error {
+func (o *jobOp) put(tx *bolt.Tx, bad func(error)) error {
 	open, jobs := tx.Bucket([]byte("open")), tx.Bucket([]byte("jobs"))
 	key := be64(uint64(o.jid))
 	if jobs.Get(key) != nil {
@@ -41,7 +41,7 @@ func (o *jobOp) put(tx *bolt.Tx) error {
 		return err
 	}
 	if o.used != nil {
-		if err := addUsed(tx, o.user, *o.used); err != nil {
+		if err := addUsed(tx, o.user, *o.used, bad); err != nil {
 			return err
 		}
 	}

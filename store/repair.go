@@ -310,7 +310,7 @@ func (r *repairing) takeJob(key, value []byte) {
 	}
 	if op.value, r.err = encodeJob(j); r.err == nil {
 		r.held += len(op.value)
-		r.err = op.put(r.tx)
+		r.err = op.put(r.tx, nil)
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -37,7 +38,7 @@ func totalKey(kind byte, name string) []byte {
 // Totals reads them. An error tells of those that could not be read; the others are there all the same.
 func (s *Store) Totals() (Totals, error) {
 	t := Totals{Used: make(map[string]Total), Said: make(map[string]Total)}
-	var bad error
+	var bad []error
 	err := s.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucketTotals))
 		if b == nil {
@@ -47,19 +48,16 @@ func (s *Store) Totals() (Totals, error) {
 			sum, err := decodeTotal(k, v)
 			switch {
 			case err != nil:
-				bad = err
+				bad = append(bad, err)
 			case k[0] == totalUsed:
-				t.Used[string(k[1:])] = sum
+				t.Used[string(k[1:])] = sum.Total
 			default:
-				t.Said[string(k[1:])] = sum
+				t.Said[string(k[1:])] = sum.Total
 			}
 			return nil
 		})
 	})
-	if err == nil {
-		err = bad
-	}
-	return t, err
+	return t, errors.Join(append(bad, err)...)
 }
 
 // PutSaid hands over what is about to be told of some counters. It is on disk when a Flush after it says so.
@@ -88,29 +86,29 @@ func putSaid(tx *bolt.Tx, said map[string]Total) error {
 	}
 	for name, t := range said {
 		key := totalKey(totalSaid, name)
-		if err := b.Put(key, encodeTotal(key, t)); err != nil {
+		if err := b.Put(key, encodeTotal(key, sum{Total: t})); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addUsed adds what a job has used, in the transaction that writes down its end.
-func addUsed(tx *bolt.Tx, user string, more Total) error {
+// addUsed adds what a job has used, in the transaction that writes down its end. bad hears of a sum that cannot be read: it begins anew, and
+// what was said of it holds.
+func addUsed(tx *bolt.Tx, user string, more sum, bad func(error)) error {
 	b, err := tx.CreateBucketIfNotExists([]byte(bucketTotals))
 	if err != nil {
 		return err
 	}
 	key := totalKey(totalUsed, user)
-	sum := more
 	if v := b.Get(key); v != nil {
 		old, err := decodeTotal(key, v)
-		if err != nil { // what is left of it begins anew, and what was said of it holds
-			old = Total{}
+		if err != nil {
+			bad(err)
 		}
-		sum = old.Plus(more)
+		more.Total = old.Plus(more.Total)
 	}
-	return b.Put(key, encodeTotal(key, sum))
+	return b.Put(key, encodeTotal(key, more))
 }
 
 // Plus is the sum of both.
@@ -127,55 +125,98 @@ func UsedBy(in *job.Info) Total {
 	return Total{get(in.CPU) / 1e9, get(in.ReadBytes), get(in.WriteBytes)}
 }
 
-// forgetTotal keeps the sum, and forgets whose it was.
-func forgetTotal(tx *bolt.Tx, user string) error {
+// namesOf gives the names under which use of a uid was added up.
+func namesOf(tx *bolt.Tx, uid uint32) (names []string) {
 	b := tx.Bucket([]byte(bucketTotals))
-	if b == nil || user == "" || user == Forgotten {
+	if b == nil {
 		return nil
 	}
-	if err := b.Delete(totalKey(totalSaid, user)); err != nil {
-		return err
+	c := b.Cursor()
+	for k, v := c.Seek([]byte{totalUsed}); len(k) > 0 && k[0] == totalUsed; k, v = c.Next() {
+		if sum, err := decodeTotal(k, v); err == nil && sum.uid != nil && *sum.uid == uid {
+			names = append(names, string(k[1:]))
+		}
 	}
-	key := totalKey(totalUsed, user)
-	v := b.Get(key)
-	if v == nil {
-		return nil
-	}
-	sum, err := decodeTotal(key, v)
-	if err != nil {
-		sum = Total{}
-	}
-	if err := b.Delete(key); err != nil {
-		return err
-	}
-	return addUsed(tx, Forgotten, sum)
+	return names
 }
 
-// A total is the frame, whose checksum is over the key too, and its three numbers, big endian. Later versions may put more behind them.
-const totalSize = frameSize + 3*8
+// forgetTotals keeps the sums, and forgets whose they were; said is what counters of theirs are called.
+func forgetTotals(tx *bolt.Tx, names, said []string, bad func(error)) error {
+	b := tx.Bucket([]byte(bucketTotals))
+	if b == nil {
+		return nil
+	}
+	for _, label := range said {
+		if err := b.Delete(totalKey(totalSaid, label)); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		key := totalKey(totalUsed, name)
+		v := b.Get(key)
+		if v == nil {
+			continue
+		}
+		old, err := decodeTotal(key, v)
+		if err != nil {
+			bad(err)
+		}
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+		if err := addUsed(tx, Forgotten, sum{Total: old.Total}, bad); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-func encodeTotal(key []byte, t Total) []byte {
-	v := make([]byte, frameSize, totalSize+len(key))
+// badSum says that one is lost.
+func (s *Store) badSum(err error) {
+	s.opt.Log.Error("cannot read a sum of use: it begins anew", "path", s.path, "error", err)
+}
+
+// sum is what the bucket has under a key.
+type sum struct {
+	Total
+	uid *uint32 // of the job that was added last; nil: unknown, or nobody's
+}
+
+// A sum is the frame, whose checksum is over the key too, its three numbers, big endian, and the uid, if there is one. Later versions may
+// put more behind them.
+const (
+	totalSize = frameSize + 3*8
+	uidSize   = 4
+)
+
+func encodeTotal(key []byte, t sum) []byte {
+	v := make([]byte, frameSize, totalSize+uidSize+len(key))
 	for _, n := range []float64{t.CPU, t.Read, t.Write} {
 		v = binary.BigEndian.AppendUint64(v, math.Float64bits(n))
 	}
-	return frame(kindTotal, append(v, key...))[:totalSize]
+	if t.uid != nil {
+		v = binary.BigEndian.AppendUint32(v, *t.uid)
+	}
+	return frame(kindTotal, append(v, key...))[:len(v)]
 }
 
-func decodeTotal(key, v []byte) (t Total, err error) {
+func decodeTotal(key, v []byte) (t sum, err error) {
 	body, err := unframe(kindTotal, append(v[:len(v):len(v)], key...))
 	if err == nil && (len(v) < totalSize || len(key) == 0 || key[0] != totalUsed && key[0] != totalSaid) {
 		err = errFrame
 	}
 	if err != nil {
-		return Total{}, fmt.Errorf("cannot read total %q: %w: %w", key, err, ErrCorrupt)
+		return sum{}, fmt.Errorf("cannot read total %q: %w: %w", key, err, ErrCorrupt)
 	}
 	for i, to := range []*float64{&t.CPU, &t.Read, &t.Write} {
 		n := math.Float64frombits(binary.BigEndian.Uint64(body[8*i:]))
 		if !(n >= 0) || math.IsInf(n, 0) {
-			return Total{}, fmt.Errorf("total %q is no sum: %w", key, ErrCorrupt)
+			return sum{}, fmt.Errorf("total %q is no sum: %w", key, ErrCorrupt)
 		}
 		*to = n
+	}
+	if len(v) >= totalSize+uidSize {
+		t.uid = new(binary.BigEndian.Uint32(v[totalSize:]))
 	}
 	return t, nil
 }

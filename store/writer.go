@@ -201,7 +201,7 @@ func (s *Store) commit(b batch) error {
 			return err
 		}
 		for _, j := range jobs {
-			if err := j.put(tx); err != nil {
+			if err := j.put(tx, s.badSum); err != nil {
 				return err
 			}
 		}
@@ -256,7 +256,7 @@ func (s *Store) encodeJobs(jobs []*waitingJob) []jobOp {
 			s.opt.Log.Error("cannot encode a job for the store", "jid", w.saved.JID, "error", err)
 			continue
 		}
-		used := UsedBy(&w.saved.Info)
+		used := sum{UsedBy(&w.saved.Info), &w.saved.UID}
 		out = append(out, jobOp{jid: w.saved.JID, end: endOf(&w.saved), ended: w.ended, value: v, user: w.saved.User, used: &used})
 	}
 	return out

@@ -96,7 +96,7 @@ func (a *app) configFacts(f *facts, st control.StatusAnswer) {
 		f.add("", "holds after a restart: "+plain(strings.Join(c.Restart, ", ")))
 	}
 	if st.Log.Dropped > 0 {
-		f.add("log", fmt.Sprintf("%d lines were dropped: nobody read those before them, or they could not be written", st.Log.Dropped))
+		f.add("log", fmt.Sprintf("%d lines were dropped: not read in time, or not written", st.Log.Dropped))
 	}
 }
 
