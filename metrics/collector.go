@@ -36,9 +36,10 @@ type described struct {
 type Options struct {
 	NoUsers bool            // no series has a user's name: what they used is shown as one sum
 	Said    map[string]Used // what an earlier Collector said of each, the last that was handed to Keep
-	// Keep is handed what is about to be said and differs from what it has, by label, and reports whether that will be remembered
-	// whatever happens. Where it is not, what was kept before is said again. nil: nobody needs to remember.
-	Keep func(map[string]Used) bool
+	// Keep is handed what is about to be said and differs from what it has, by label. Its answer, nil or why not, is whether that is
+	// remembered whatever happens; until then what was kept before is said again, and nothing more is handed over. No channel: not now.
+	// A nil Keep: nobody needs to remember.
+	Keep func(map[string]Used) <-chan error
 }
 
 // New makes a Collector that calls take once per scrape, never twice at the same time, and shows up to DefaultUsers
@@ -101,6 +102,23 @@ func (c *Collector) snapshot() (s Snapshot, err error) {
 		return s, fmt.Errorf("cannot take a snapshot: %w", err)
 	}
 	return s, nil
+}
+
+// Label is what a user with a place of their own is called in series, and to Keep; empty: nobody of that name has one.
+func Label(user string) string {
+	if label := clean(user); label != other {
+		return label
+	}
+	return ""
+}
+
+// Forget drops what was said of a user, so that nothing keeps what is said next from being less. What is said later is what take gives then.
+func (c *Collector) Forget(user string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if label := Label(user); label != "" {
+		c.users.forget(label)
+	}
 }
 
 // label gives what a series shows for the value s of its nth label.

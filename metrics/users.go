@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 )
 
 // use is what a user has used, in seconds and bytes; nil is unknown.
@@ -27,9 +28,19 @@ type userView struct {
 	places  *places
 	said    map[string]use // by label, other included
 	noNames bool
-	keep    func(map[string]Used) bool
+	keep    func(map[string]Used) <-chan error
 	kept    map[string]use // what is remembered if all of this is lost
+	due     *handed        // what may be remembered soon; nil: nothing
 }
+
+// handed is what keep is at work on.
+type handed struct {
+	said map[string]use
+	done <-chan error
+}
+
+// keepMost is how long a scrape waits for keep.
+const keepMost = 500 * time.Millisecond
 
 // everybody is the label of the one row where users have no names. No user has it: a user without a name is part of other.
 const everybody = ""
@@ -79,24 +90,57 @@ func (v *userView) rows(users []User) (rows []*row, folded int) {
 	return slices.Collect(maps.Values(shown)), folded
 }
 
-// commit has what is about to be said remembered, or says what is remembered. Were more said than that, a restart would take it back.
+// commit has what is about to be said remembered, and says what is. Were more said than that, a restart would take it back.
 func (v *userView) commit(shown map[string]*row) {
 	if v.keep == nil {
 		return
 	}
+	v.settle(time.Millisecond)
+	if v.due == nil {
+		v.handOver()
+		v.settle(keepMost)
+	}
+	for label, r := range shown {
+		k := v.kept[label]
+		r.cpu, r.read, r.write = onlyIf(r.cpu, k.cpu), onlyIf(r.read, k.read), onlyIf(r.write, k.write)
+	}
+}
+
+// handOver has keep begin with what is not kept.
+func (v *userView) handOver() {
 	changed := make(map[string]Used)
 	for label, u := range v.said {
 		if kept, ok := v.kept[label]; !ok || kept.plain() != u.plain() {
 			changed[label] = u.plain()
 		}
 	}
-	if len(changed) == 0 || v.keep(changed) {
+	if len(changed) == 0 {
 		v.kept = v.said
+	} else if done := v.keep(changed); done != nil {
+		v.due = &handed{said: maps.Clone(v.said), done: done}
+	}
+}
+
+// settle waits for what was handed over, for some time at most.
+func (v *userView) settle(most time.Duration) {
+	if v.due == nil {
 		return
 	}
-	for label, r := range shown {
-		k := v.kept[label]
-		r.cpu, r.read, r.write = onlyIf(r.cpu, k.cpu), onlyIf(r.read, k.read), onlyIf(r.write, k.write)
+	select {
+	case err := <-v.due.done:
+		if err == nil {
+			v.kept = v.due.said
+		}
+		v.due = nil
+	case <-time.After(most):
+	}
+}
+
+func (v *userView) forget(label string) {
+	delete(v.said, label)
+	delete(v.kept, label)
+	if v.due != nil {
+		delete(v.due.said, label)
 	}
 }
 

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -95,11 +96,18 @@ func TestSaidIsKept(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var s Snapshot
 	kept, works := make(map[string]Used), true
-	o := Options{Said: kept, Keep: func(more map[string]Used) bool {
+	o := Options{Said: kept, Keep: func(more map[string]Used) <-chan error {
+		if rnd.IntN(4) == 0 {
+			return nil // not now
+		}
+		done := make(chan error, 1)
 		if works {
 			maps.Copy(kept, more)
+			done <- nil
+		} else {
+			done <- errors.New("no room")
 		}
-		return works
+		return done
 	}}
 	c := newCollector(func() (Snapshot, error) { return s, nil }, 3, o)
 	last := make(map[string]float64)
@@ -124,11 +132,73 @@ func TestSaidIsKept(t *testing.T) {
 	}
 }
 
+// keepIn keeps at once what it is handed.
+func keepIn(kept map[string]Used) func(map[string]Used) <-chan error {
+	return func(more map[string]Used) <-chan error {
+		maps.Copy(kept, more)
+		done := make(chan error, 1)
+		done <- nil
+		return done
+	}
+}
+
+// Where the disk takes longer than a scrape waits, what was handed over is said by a later one, and the rest is handed over then.
+func TestSlowCommitIsKeptLater(t *testing.T) {
+	var s Snapshot
+	var handed []map[string]Used
+	done := make(chan error, 1)
+	c := New(func() (Snapshot, error) { return s, nil }, Options{Said: map[string]Used{"alice": {CPU: 1}},
+		Keep: func(more map[string]Used) <-chan error { handed = append(handed, more); return done }})
+	scrape := func(cpu float64, want string, asked int) {
+		t.Helper()
+		s.Users = []User{user("alice", cpu)}
+		if got := samples(expose(t, c))[cpuOf("alice")]; got != want || len(handed) != asked {
+			t.Errorf("%s is said, want %s; handed over %v", got, want, handed)
+		}
+	}
+	scrape(5, "1", 1)
+	scrape(6, "1", 1) // it is not there yet, and another would be waited for as long
+	done <- nil
+	scrape(7, "5", 2)
+	done <- errors.New("no room")
+	scrape(8, "5", 3) // what failed is not said, and handed over again
+	done <- nil
+	scrape(8, "8", 3)
+	if len(handed) == 3 && handed[2]["alice"].CPU != 8 {
+		t.Errorf("handed over %v", handed)
+	}
+}
+
+// Who is forgotten is told of anew: what was said before, or is being committed, is nobody's.
+func TestForget(t *testing.T) {
+	s := Snapshot{Users: []User{user("al\x01ice", 100), user("bob", 7)}}
+	done := make(chan error, 1)
+	var handed map[string]Used
+	c := New(func() (Snapshot, error) { return s, nil }, Options{Keep: func(more map[string]Used) <-chan error { handed = more; return done }})
+	done <- nil
+	series := cpuOf(Label("al\x01ice"))
+	if got := samples(expose(t, c))[series]; got != "100" {
+		t.Errorf("before: %s", got)
+	}
+	s.Users = []User{user("al\x01ice", 110), user("bob", 7)}
+	_ = samples(expose(t, c)) // is not on the disk before …
+	c.Forget("al\x01ice")
+	done <- nil // … that
+	s.Users = []User{user("al\x01ice", 3), user("bob", 7)}
+	if got := samples(expose(t, c)); got[series] != "" || got[cpuOf("bob")] != "7" {
+		t.Errorf("forgotten, and not kept again: %q, and bob %q", got[series], got[cpuOf("bob")])
+	}
+	done <- nil
+	if got := samples(expose(t, c))[series]; got != "3" || handed[Label("al\x01ice")].CPU != 3 {
+		t.Errorf("kept again: %s, handed over %v", got, handed)
+	}
+}
+
 // Without names there is one sum, which goes on from what was said without names.
 func TestNoUsers(t *testing.T) {
 	s := full()
 	kept := map[string]Used{"alice": {CPU: 1e6}, everybody: {CPU: 4000}}
-	o := Options{NoUsers: true, Said: kept, Keep: func(more map[string]Used) bool { maps.Copy(kept, more); return true }}
+	o := Options{NoUsers: true, Said: kept, Keep: keepIn(kept)}
 	text := expose(t, New(func() (Snapshot, error) { return s, nil }, o))
 	if strings.Contains(text, "user=") || strings.Contains(text, "alice") || strings.Contains(text, "jobd_users_folded") {
 		t.Errorf("users are told of:\n%s", text)

@@ -44,8 +44,7 @@ type jobd struct {
 	continued bool   // this jobd goes on exactly where the one before stopped
 
 	store   *store.Store
-	said    map[string]metrics.Used // to Prometheus, by the jobd before
-	web     *webConfig              // what is asked of who comes for the metrics; nil: nothing
+	web     *webConfig // what is asked of who comes for the metrics; nil: nothing
 	journal *store.Journal
 	cgroups *kernel.Cgroups
 
@@ -93,6 +92,7 @@ type model struct {
 	hopeless  job.JID                // ends although somebody is left in its cgroup
 	toSweep   []job.JID              // still to be compared with their cgroups in this round
 	spent     map[string]store.Total // by user, of jobs that have ended
+	counters  *metrics.Collector     // for Prometheus
 	borrowed  map[job.JID]*borrowed
 	losses    losses
 	surveying bool

@@ -31,25 +31,15 @@ func (d *jobd) db(ctx context.Context, peer control.Peer, req control.Request) (
 }
 
 func (d *jobd) forget(ctx context.Context, req control.Request) (ans control.ForgetAnswer, err error) {
-	before, err := d.store.Totals()
-	if err != nil {
-		return ans, err
-	}
-	ans.Jobs, ans.Records, err = d.store.Forget(ctx, store.Person{User: req.User, UID: req.UID}, nil)
+	who := store.Person{User: req.User, UID: req.UID, Sums: func(names []string) ([]string, error) { return d.forgetSums(ctx, names) }}
+	ans.Jobs, ans.Records, err = d.store.Forget(ctx, who, nil)
 	if err != nil {
 		return ans, err
 	}
 	if ans.Open, err = openOf(d.store, req); err != nil {
 		return ans, err
 	}
-	left, err := d.store.Totals()
-	if err != nil {
-		return ans, err
-	}
-	return ans, d.do(ctx, func() error {
-		d.forgetTotals(before.Used, left.Used)
-		return d.journal.Compact(d.store.Waiting()) // it has lines about ended jobs too
-	})
+	return ans, d.do(ctx, func() error { return d.journal.Compact(d.store.Waiting()) }) // it has lines about ended jobs too
 }
 
 // auditForget logs who had somebody forgotten, and not whom.

@@ -318,7 +318,8 @@ func (c *dbCommand) ownForget(req control.Request) (ans control.ForgetAnswer, er
 	}()
 	bar := c.bar("forget")
 	defer bar.end()
-	ans.Jobs, ans.Records, err = s.Forget(c.ctx, store.Person{User: req.User, UID: req.UID}, bar.tell)
+	who := store.Person{User: req.User, UID: req.UID, Sums: func(names []string) ([]string, error) { return saidOf(names), nil }}
+	ans.Jobs, ans.Records, err = s.Forget(c.ctx, who, bar.tell)
 	if err == nil {
 		ans.Open, err = openOf(s, req)
 	}

@@ -150,6 +150,9 @@ func (d *jobd) measureJobs(s *metrics.Snapshot, open []reading, spent map[string
 		*u.CPU, *u.ReadBytes, *u.WriteBytes = *u.CPU+t.CPU, *u.ReadBytes+t.Read, *u.WriteBytes+t.Write
 	}
 	for name, sp := range spent {
+		if name == store.Forgotten && d.cfg.Metrics.Users {
+			continue // what comes to it has been said of somebody, and would be counted twice
+		}
 		add(user(name), sp)
 	}
 	for i := range open {

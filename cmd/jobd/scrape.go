@@ -82,9 +82,8 @@ func (d *jobd) serveMetrics(ctx context.Context, l net.Listener) error {
 			d.log.Warn("scrapes are refused while jobd is restarted", "error", err)
 		}
 	}
-	c := metrics.New(d.measure, metrics.Options{NoUsers: !d.cfg.Metrics.Users, Said: d.said, Keep: d.keeper()})
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metrics.Handler(c, d.log))
+	mux.Handle("/metrics", metrics.Handler(d.counters, d.log))
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: scrapeTime, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,

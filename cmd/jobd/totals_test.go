@@ -21,7 +21,17 @@ func TestTotals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	d := &jobd{store: s}
+	d := &jobd{store: s, cfg: &config{settings: defaultSettings()}, commands: make(chan command), rouse: func() {}, settle: func() {}}
+	go func() {
+		for {
+			select {
+			case c := <-d.commands:
+				c.done <- c.do()
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
 	same := func(when string) {
 		t.Helper()
 		if err := s.Flush(t.Context()); err != nil {
@@ -45,27 +55,21 @@ func TestTotals(t *testing.T) {
 		d.account(&j.Info)
 	}
 	same("jobs have ended")
-	before, err := s.Totals()
-	if err != nil {
+	who := store.Person{UID: new(uint32(2001)), Sums: func(names []string) ([]string, error) { return d.forgetSums(t.Context(), names) }}
+	if _, _, err := s.Forget(t.Context(), who, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Forget(t.Context(), store.Person{UID: new(uint32(2001))}, nil); err != nil {
-		t.Fatal(err)
-	}
-	left, err := s.Totals()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.forgetTotals(before.Used, left.Used)
 	same("somebody is forgotten")
 	keep := d.keeper()
-	if !keep(map[string]metrics.Used{"user0": {CPU: 3}}) {
+	if done := keep(map[string]metrics.Used{"user0": {CPU: 3}}); done == nil {
 		t.Error("nothing is kept")
+	} else if err := <-done; err != nil {
+		t.Error(err)
 	}
-	if keep(map[string]metrics.Used{"user0": {CPU: 4}}) {
+	if keep(map[string]metrics.Used{"user0": {CPU: 4}}) != nil {
 		t.Error("it is kept again at once: whoever scrapes has the disk written to")
 	}
-	if err := d.readTotals(); err != nil || d.said["user0"].CPU != 3 {
-		t.Errorf("read %v, %v", d.said, err)
+	if got, err := s.Totals(); err != nil || got.Said["user0"].CPU != 3 {
+		t.Errorf("read %v, %v", got.Said, err)
 	}
 }

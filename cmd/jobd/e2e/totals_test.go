@@ -172,3 +172,43 @@ func (h *host) usedInBooks(t *testing.T) map[string]float64 {
 	}
 	return used
 }
+
+// Who is forgotten with a job open is told of anew, by what that job uses: nothing falls after that, with a restart between, and what the
+// others used is counted once.
+func TestForgetWithOpenJob(t *testing.T) {
+	h := newHost(t)
+	w := h.newWorld(map[string]string{"svc": plainStack})
+	burn := func(ms int) { w.login("svc", "alice", nil, built.lab, "burn", itoa(ms)).wait() }
+	burn(300)
+	jid, _ := w.leaves("open", "alice", built.lab+" daemon", 1)
+	series := `jobd_user_cpu_seconds_total{user="alice"}`
+	scrape := func() float64 {
+		t.Helper()
+		now, err := readMetrics(h.soon(), h.metrics)
+		must(t, err)
+		for name := range now {
+			if strings.Contains(name, `"forgotten"`) {
+				t.Errorf("%s is said: it counts twice what was somebody's", name)
+			}
+		}
+		return now[series]
+	}
+	until(t, "the job that has ended to be told of", func() bool { return scrape() >= 0.3 })
+	_, err := h.client.Forget(h.soon(), control.Request{User: "alice"})
+	must(t, err)
+	before := 0.0
+	until(t, "the open one to be told of", func() bool { before = scrape(); return before > 0 })
+	if before >= 0.3 {
+		t.Errorf("%v s are said of somebody who was forgotten", before)
+	}
+	h.stop(unix.SIGKILL)
+	h.start()
+	if after := scrape(); after < before {
+		t.Errorf("it fell from %v to %v", before, after)
+	}
+	_, err = h.client.Kill(h.soon(), control.Request{Job: ref(jid), Now: true})
+	must(t, err)
+	_, err = h.client.Forget(h.soon(), control.Request{UID: new(uint32(aliceUID))})
+	must(t, err)
+	scrape()
+}
