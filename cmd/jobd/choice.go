@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/jobd-project/jobd/job/kernel"
@@ -31,6 +32,7 @@ func (d *jobd) openBPF() (err error) {
 		return fmt.Errorf("cannot use --engine bpf: %w", err)
 	default:
 		d.engineWhy = "the bpf engine does not work here: " + err.Error()
+		d.fellBack = !errors.Is(err, errLabelsOff) && !errors.Is(err, errNoLabelDir)
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ type jobd struct {
 	labels    *label.Labels // nil: the kernel keeps none
 	labelsWhy error
 	engineWhy string // why that one
+	fellBack  bool   // … though bpf was wanted
 	refused   bool   // the bpf engine could not be opened
 
 	// The model. Only the loop touches what follows.

@@ -150,7 +150,7 @@ func (d *jobd) takeUpKept(last *handover, open []job.Saved) (done bool, err erro
 		return false, err
 	}
 	d.refused = true
-	d.engineWhy = "the bpf engine cannot be opened: " + err.Error()
+	d.engineWhy, d.fellBack = "the bpf engine cannot be opened: "+err.Error(), true
 	d.closeEngine()
 	return false, nil
 }

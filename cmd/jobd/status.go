@@ -42,7 +42,7 @@ func (d *jobd) witnesses() []string {
 func (d *jobd) status(ctx context.Context) (any, error) {
 	s := control.StatusAnswer{
 		Version: version, Host: d.cfg.Host, HID: d.store.HID(), BootID: d.boot, PID: pid(), Started: d.started,
-		EngineWhy: d.engineWhy, Witnesses: d.witnesses(),
+		EngineWhy: d.engineWhy, EngineFellBack: d.fellBack, Witnesses: d.witnesses(),
 		Cgroup: d.cgroupEffect(), CgroupWhy: job.Text(d.cgroups.Why),
 		Jobs: map[job.State]int{job.Open: 0, job.Lingering: 0}, Events: make(map[string]uint64),
 	}

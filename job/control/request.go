@@ -303,43 +303,44 @@ type KillLeft struct {
 
 // StatusAnswer is how jobd is.
 type StatusAnswer struct {
-	Version       string            `json:"version"`
-	Host          string            `json:"host"`
-	HID           uint32            `json:"hid"`
-	BootID        string            `json:"boot_id"`
-	PID           int               `json:"pid"`
-	Started       time.Time         `json:"started"`
-	Engine        string            `json:"engine"`
-	EngineWhy     string            `json:"engine_why"`
-	Witnesses     []string          `json:"witnesses"`
-	Labels        job.Text          `json:"labels"` // where the kernel keeps them; null: nowhere
-	LabelsWhy     job.Text          `json:"labels_why"`
-	Cgroup        string            `json:"cgroup"`
-	CgroupWhy     job.Text          `json:"cgroup_why"`
-	Refusal       string            `json:"refusal"`     // how forks beyond a job's limit are refused: lsm, fmod_ret or kill
-	RefusalWhy    job.Text          `json:"refusal_why"` // why not better
-	Drained       bool              `json:"drained"`
-	Jobs          map[job.State]int `json:"jobs"`
-	Members       int               `json:"members"`
-	Subscribers   []SubscriberInfo  `json:"subscribers"`
-	Streams       int               `json:"streams"` // of events that clients have open
-	Events        map[string]uint64 `json:"events"`
-	EventsLost    uint64            `json:"events_lost"`
-	Unwitnessed   uint64            `json:"unwitnessed"`
-	Resyncs       uint64            `json:"resyncs"`
-	RecordsMissed uint64            `json:"records_missed"`
-	RecordsDue    int               `json:"records_due"`    // processes that have gone, and of which the kernel has not told yet what they used
-	RecordsUntold uint64            `json:"records_untold"` // processes whose last use the kernel did not tell in time: it is estimated
-	Unlabelled    uint64            `json:"unlabelled"`     // processes that may have been without their label in the kernel for a while
-	ExecsUnread   uint64            `json:"execs_unread"`   // programs that had gone before anybody could look
-	DegradedSince *time.Time        `json:"degraded_since"`
-	DegradedWhy   job.Text          `json:"degraded_why"`
-	Balance       job.Balance       `json:"balance"`
-	Store         StoreStatus       `json:"store"`
-	Confined      []string          `json:"confined"` // what of its rights jobd has given away
-	Audit         AuditStatus       `json:"audit"`
-	Log           LogStatus         `json:"log"`
-	Config        ConfigStatus      `json:"config"`
+	Version        string            `json:"version"`
+	Host           string            `json:"host"`
+	HID            uint32            `json:"hid"`
+	BootID         string            `json:"boot_id"`
+	PID            int               `json:"pid"`
+	Started        time.Time         `json:"started"`
+	Engine         string            `json:"engine"`
+	EngineWhy      string            `json:"engine_why"`
+	EngineFellBack bool              `json:"engine_fell_back"` // the connector, because bpf was wanted and does not work
+	Witnesses      []string          `json:"witnesses"`
+	Labels         job.Text          `json:"labels"` // where the kernel keeps them; null: nowhere
+	LabelsWhy      job.Text          `json:"labels_why"`
+	Cgroup         string            `json:"cgroup"`
+	CgroupWhy      job.Text          `json:"cgroup_why"`
+	Refusal        string            `json:"refusal"`     // how forks beyond a job's limit are refused: lsm, fmod_ret or kill
+	RefusalWhy     job.Text          `json:"refusal_why"` // why not better
+	Drained        bool              `json:"drained"`
+	Jobs           map[job.State]int `json:"jobs"`
+	Members        int               `json:"members"`
+	Subscribers    []SubscriberInfo  `json:"subscribers"`
+	Streams        int               `json:"streams"` // of events that clients have open
+	Events         map[string]uint64 `json:"events"`
+	EventsLost     uint64            `json:"events_lost"`
+	Unwitnessed    uint64            `json:"unwitnessed"`
+	Resyncs        uint64            `json:"resyncs"`
+	RecordsMissed  uint64            `json:"records_missed"`
+	RecordsDue     int               `json:"records_due"`    // processes that have gone, and of which the kernel has not told yet what they used
+	RecordsUntold  uint64            `json:"records_untold"` // processes whose last use the kernel did not tell in time: it is estimated
+	Unlabelled     uint64            `json:"unlabelled"`     // processes that may have been without their label in the kernel for a while
+	ExecsUnread    uint64            `json:"execs_unread"`   // programs that had gone before anybody could look
+	DegradedSince  *time.Time        `json:"degraded_since"`
+	DegradedWhy    job.Text          `json:"degraded_why"`
+	Balance        job.Balance       `json:"balance"`
+	Store          StoreStatus       `json:"store"`
+	Confined       []string          `json:"confined"` // what of its rights jobd has given away
+	Audit          AuditStatus       `json:"audit"`
+	Log            LogStatus         `json:"log"`
+	Config         ConfigStatus      `json:"config"`
 }
 
 // LogStatus is how jobd's log is.

@@ -61,7 +61,8 @@ func TestJudgeKernel(t *testing.T) {
 		"kernel.programs", "kernel.refusal", "kernel.ids", "kernel.lockdown", "kernel.bpffs", "engine"}
 	bpf, kills := &control.StatusAnswer{Engine: "bpf", EngineWhy: "asked for", Refusal: "lsm"}, &control.StatusAnswer{Engine: "bpf",
 		Refusal: "kill"}
-	late := &control.StatusAnswer{Engine: "connector", EngineWhy: "the bpf engine does not work here: x"}
+	late := &control.StatusAnswer{Engine: "connector", EngineWhy: "x", EngineFellBack: true}
+	content := &control.StatusAnswer{Engine: "connector", EngineWhy: "label.dir was not set then"}
 	for about, c := range map[string]struct {
 		change func(*kernelFacts)
 		want   map[string]string // what is not ok, or what the engine is
@@ -95,6 +96,13 @@ func TestJudgeKernel(t *testing.T) {
 			"kernel.refusal": "ok forks beyond a limit fail (lsm)"}},
 		"runs, and kills": {func(k *kernelFacts) { k.status = kills }, map[string]string{"kernel.refusal": "warn"}},
 		"could do better": {func(k *kernelFacts) { k.status = late }, map[string]string{"engine": "warn connector"}},
+		"wants no better": {func(k *kernelFacts) { k.status = content }, map[string]string{"engine": "ok connector"}},
+		"silent": {func(k *kernelFacts) { k.connector, k.taskstats = errNoAnswer, errNoAnswer },
+			map[string]string{"kernel.connector": "skip the kernel did not answer", "kernel.taskstats": "skip", "engine": "ok would be bpf"}},
+		"silent, and no BTF": {func(k *kernelFacts) { k.can.BTF, k.connector = errAny, errNoAnswer },
+			map[string]string{"kernel.btf": "warn", "kernel.connector": "skip", "engine": "skip would be connector"}},
+		"silent, and no taskstats": {func(k *kernelFacts) { k.can.BTF, k.connector, k.taskstats = errAny, errNoAnswer, errAny },
+			map[string]string{"kernel.btf": "warn", "kernel.connector": "skip", "kernel.taskstats": "warn", "engine": "fail"}},
 	} {
 		k := whole
 		c.change(&k)
@@ -113,6 +121,20 @@ func TestJudgeKernel(t *testing.T) {
 	}
 	if refusalOf(kernelFacts{can: label.Can{LSM: errAny, Hook: errAny}}) != label.NoRefusal {
 		t.Error("a refusal out of nothing")
+	}
+}
+
+// TestSoon: a probe that hangs is waited for until all looking is about to be over, and is no answer.
+func TestSoon(t *testing.T) {
+	forever := make(chan struct{})
+	defer close(forever)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*soonest)
+	defer cancel()
+	if err := soon(ctx, func() error { <-forever; return nil }); err != errNoAnswer || ctx.Err() != nil {
+		t.Errorf("%v, and %v", err, ctx.Err())
+	}
+	if err := soon(t.Context(), func() error { return errAny }); err != errAny {
+		t.Error(err)
 	}
 }
 

@@ -32,22 +32,22 @@ type kernelFacts struct {
 	status    *control.StatusAnswer
 }
 
-func (x *examination) kernel(context.Context) []Finding {
+func (x *examination) kernel(ctx context.Context) []Finding {
 	if !x.root {
 		return []Finding{needsRoot("kernel"), judgeEngine(kernelFacts{status: x.status}, false)}
 	}
-	return judgeKernel(x.lookKernel())
+	return judgeKernel(x.lookKernel(ctx))
 }
 
-func (x *examination) lookKernel() kernelFacts {
+func (x *examination) lookKernel(ctx context.Context) kernelFacts {
 	k := kernelFacts{
 		namespaces: kernel.InitialNamespaces(kernel.Proc), delays: kernel.Proc.Delays(),
 		asked: x.Engine, labelDir: x.LabelDir, labelsOff: x.LabelsOff, status: x.status,
 	}
 	var all sync.WaitGroup
 	all.Go(func() { k.can = label.Probe() })
-	all.Go(func() { k.connector = soon(kernel.Connects) })
-	all.Go(func() { k.taskstats = soon(kernel.Records) })
+	all.Go(func() { k.connector = soon(ctx, kernel.Connects) })
+	all.Go(func() { k.taskstats = soon(ctx, kernel.Records) })
 	all.Wait()
 	k.mounted, k.noBPFFS = label.Mounted()
 	if b, err := os.ReadFile("/sys/kernel/security/lockdown"); err == nil {
@@ -56,15 +56,27 @@ func (x *examination) lookKernel() kernelFacts {
 	return k
 }
 
-// soon is what a probe says, if it does so before all looking is over: a kernel that cannot is silent, and an engine waits longer for it.
-func soon(probe func() error) error {
+// errNoAnswer is a kernel that said nothing in time: it is busy, or it cannot, and an engine waits longer for it.
+var errNoAnswer = errors.New("the kernel did not answer in time")
+
+// soonest is how long before its deadline a probe is given up, so that what the others said is told.
+const soonest = 200 * time.Millisecond
+
+// soon is what a probe says, if it does so in time.
+func soon(ctx context.Context, probe func() error) error {
+	end := context.Background()
+	if at, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		end, cancel = context.WithDeadline(ctx, at.Add(-soonest))
+		defer cancel()
+	}
 	said := make(chan error, 1)
 	go func() { said <- probe() }()
 	select {
 	case err := <-said:
 		return err
-	case <-time.After(checkTime / 2):
-		return errors.New("the kernel does not answer")
+	case <-end.Done():
+		return errNoAnswer
 	}
 }
 
@@ -80,11 +92,14 @@ const otherKernel = "the connector engine does without; for bpf, boot a kernel t
 func judgeKernel(k kernelFacts) []Finding {
 	out := []Finding{judgeNamespaces(k.namespaces)}
 	add := func(name, good, do string, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, errNoAnswer):
+			out = append(out, skip(name, "%v", err))
+		case err != nil:
 			out = append(out, warn(name, do, "%v", err))
-			return
+		default:
+			out = append(out, ok(name, "%s", good))
 		}
-		out = append(out, ok(name, "%s", good))
 	}
 	add("kernel.connector", "the kernel answers on the proc connector",
 		"the bpf engine needs it once, where jobs are open that it has not labelled: "+
