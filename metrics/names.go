@@ -124,7 +124,7 @@ func all() []series {
 		{nameDegradedSince, "Since when jobd does less than it should.", gauge, nil, 1},
 
 		{nameTaskstats, "Exit records read from taskstats.", counter, nil, 1},
-		{nameTaskstatsMissed, "Members gone without an exit record.", counter, nil, 1},
+		{nameTaskstatsMissed, "Exits of members' threads without an exit record.", counter, nil, 1},
 		{nameTaskstatsUnmatched, "Exit records whose process nobody knew.", counter, nil, 1},
 
 		{nameStoreCommits, "Commits to the books on disk.", counter, nil, 1},

@@ -62,7 +62,7 @@ type Engine struct {
 // Taskstats is how the kernel's exit records and the exits found each other.
 type Taskstats struct {
 	Seen      uint64 // records read
-	Missed    uint64 // members gone without a record
+	Missed    uint64 // exits of members' threads without a record
 	Unmatched uint64 // records whose process nobody knew
 }
 

@@ -80,7 +80,7 @@ func (d *jobd) measureModel(s *metrics.Snapshot) {
 	e := &metrics.Engine{
 		Name: d.engine.Name(), Events: make(map[watch.Kind]uint64), Lost: c.Lost, Unwitnessed: c.Unwitnessed,
 		Resyncs: c.Resyncs, Refused: c.Refused, DegradedSince: since,
-		RecordsMissed: c.RecordsMissed + c.RecordsLost, RecordsUntold: c.RecordsUntold, RecordsDue: d.table.Due(),
+		RecordsMissed: d.recordsMissed(c), RecordsUntold: c.RecordsUntold, RecordsDue: d.table.Due(),
 		ExecsUnread: c.ExecsUnread, Unlabelled: c.Unlabelled,
 	}
 	for _, k := range watch.Kinds() {
@@ -97,6 +97,15 @@ func (d *jobd) measureModel(s *metrics.Snapshot) {
 	measureHearing(s, d.engine.Name(), c)
 }
 
+// recordsMissed is how many members are gone of whose exit there is no record. What bpf's ring dropped was of members, some of whom were
+// found to be gone later; what the connector's socket dropped was of anybody.
+func (d *jobd) recordsMissed(c kernel.Counts) uint64 {
+	if d.engine.Name() == engineConnector {
+		return c.RecordsMissed
+	}
+	return max(c.RecordsMissed, c.RecordsLost)
+}
+
 // measureHearing is about what the kernel tells the engine by.
 func measureHearing(s *metrics.Snapshot, engine string, c kernel.Counts) {
 	events, records := int64(c.QueuedEvents), int64(c.QueuedRecords)
@@ -104,7 +113,7 @@ func measureHearing(s *metrics.Snapshot, engine string, c kernel.Counts) {
 		s.Sockets = []metrics.Socket{{Name: "ring", Queue: &events, Drops: &c.EventsDropped}}
 		return
 	}
-	s.Taskstats = &metrics.Taskstats{Seen: c.Records, Missed: c.RecordsMissed, Unmatched: c.RecordsStray}
+	s.Taskstats = &metrics.Taskstats{Seen: c.Records, Missed: c.TasksMissed, Unmatched: c.RecordsStray}
 	s.Sockets = []metrics.Socket{
 		{Name: "connector", Queue: &events, Drops: &c.EventsDropped},
 		{Name: "taskstats", Queue: &records, Drops: &c.RecordsLost},

@@ -110,7 +110,7 @@ const lossOver = time.Second
 // lookForLosses runs after each drain.
 func (d *jobd) lookForLosses() {
 	c, now, l := d.engine.Counts(), time.Now(), &d.losses
-	events, records := c.Lost, c.RecordsLost+c.RecordsMissed
+	events, records := c.Lost, c.RecordsLost+max(c.RecordsMissed, c.TasksMissed)
 	if events > l.events || records > l.records {
 		if l.since.IsZero() {
 			l.since = l.looked

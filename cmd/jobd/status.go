@@ -69,7 +69,7 @@ func (d *jobd) statusOfModel(s *control.StatusAnswer) {
 		s.Events[k.String()], _ = d.watch.Count(k)
 	}
 	c := d.engine.Counts()
-	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, c.RecordsMissed+c.RecordsLost
+	s.EventsLost, s.Unwitnessed, s.Resyncs, s.RecordsMissed = c.Lost, c.Unwitnessed, c.Resyncs, d.recordsMissed(c)
 	s.ExecsUnread, s.Unlabelled, s.RecordsUntold = c.ExecsUnread, c.Unlabelled, c.RecordsUntold
 	s.Drained, s.Balance, s.RecordsDue = d.table.Drained(), d.table.Balance(), d.table.Due()
 	d.storeTrouble()

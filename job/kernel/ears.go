@@ -61,9 +61,9 @@ func (s *source) subscribe() error {
 // kernel forgets a listener to whom one could not be delivered.
 const deafTo = 16
 
-// missedOne notes that an exit of a member came without its record.
+// missedOne notes that an exit of a member's task came without its record.
 func (c *Connector) missedOne() {
-	c.counts.RecordsMissed++
+	c.counts.TasksMissed++
 	if c.row++; c.row != deafTo {
 		return
 	}

@@ -48,8 +48,9 @@ type Counts struct {
 	Unwitnessed     uint64 // processes whose creator nobody could tell
 	Witnessed       uint64 // ambiguous forks that a witness settled
 	Refused         uint64 // forks that failed, and children that were killed, because they were refused
-	RecordsLost     uint64 // exit records that the kernel dropped
-	RecordsMissed   uint64 // exits of members without a record
+	RecordsLost     uint64 // exit records that the kernel dropped: the connector's are of anybody, bpf's of members
+	RecordsMissed   uint64 // members that are gone, and of which a record is missing
+	TasksMissed     uint64 // exits of members' tasks without a record
 	RecordsUntold   uint64 // processes whose last use was not told in time: it is estimated
 	RecordsStray    uint64 // records without an exit
 	ExecsUnread     uint64 // execs of members that had run another program, or had gone, before somebody could look

@@ -76,6 +76,25 @@ func TestThreadFromBeforeTheScan(t *testing.T) {
 	}
 }
 
+// TestMissedOnce: a member whose threads all went without a record is one, when it is gone; who is in no job is none.
+func TestMissedOnce(t *testing.T) {
+	k := newCourt(t)
+	k.login(10, 7, job.Placement{})
+	k.c.stats, k.c.stash = &source{fd: -1, buf: make([]byte, 64)}, make(stash) // nothing is queued
+	for tid := int32(11); tid < 14; tid++ {
+		k.c.lin.thread(10, tid, true)
+		k.c.exit(&procEvent{a: tid, b: 10, time: 3}, ignore)
+	}
+	if n := k.c.counts; n.RecordsMissed != 0 || n.TasksMissed != 3 {
+		t.Errorf("while it lives %d members are missed, %d tasks", n.RecordsMissed, n.TasksMissed)
+	}
+	k.c.exit(&procEvent{a: 10, b: 10, time: 4}, ignore)
+	k.c.exit(&procEvent{a: 20, b: 20, time: 5}, ignore)
+	if n := k.c.counts; n.RecordsMissed != 1 || n.TasksMissed != 4 {
+		t.Errorf("when it is gone %d members are missed, %d tasks", n.RecordsMissed, n.TasksMissed)
+	}
+}
+
 // TestExitUnderTheNumberOfWhoCalledExec: where a thread calls exec, the first thread sends its record, and then its EXIT with the
 // number that the other one had (fs/exec.c, exchange_tids).
 func TestExitUnderTheNumberOfWhoCalledExec(t *testing.T) {

@@ -270,8 +270,11 @@ func (c *engine) free(p *proc, at, status int64, valid, inferred bool, emit Emit
 	c.leaveBehind(p)
 	e := c.event(watch.Free, p, p.id.PID, at)
 	e.Value, e.Valid, e.Inferred = status, valid, inferred
-	if !p.missed {
+	switch {
+	case !p.missed:
 		e.Usage = p.usage
+	case p.label != 0:
+		c.counts.RecordsMissed++
 	}
 	c.emit(e, emit)
 	c.lin.release(p)
