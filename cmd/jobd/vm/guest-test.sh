@@ -226,6 +226,8 @@ login_is_a_job() {
 	contains 'the shell is a member' "$(members "$seq")" "$shell"
 	equals "the members are the scope's processes" "$(members "$seq")" \
 		"$(sort -n "/sys/fs/cgroup$scope/cgroup.procs" | paste -sd' ')"
+	equals 'journalctl finds what the log says of it' \
+		"$(journalctl -u jobd "JOBD_JID=$(hostname):$seq" -b --no-pager -q -o json | jq -r .JOBD_USER | sort -u)" alice
 	logind_has_it ', with jobd'
 	equals 'jobd has made no cgroup for it' "$(cat /sys/fs/cgroup/jobd/*/cgroup.procs 2>/dev/null)" ''
 }
@@ -496,6 +498,38 @@ jobd_is_watched() {
 	matches 'and has heard of it' "$(systemctl show -p WatchdogTimestampMonotonic --value jobd)" '^[1-9]'
 }
 
+# reload_is STATE: doctor's finding about whether the file is what holds.
+reload_is() { [ "$(jobctl doctor --no-canary --json | jq -r '.findings[] | select(.name == "jobd.reload") | .state')" = "$1" ]; }
+
+# What is put in the file's place holds when jobd has been told, and not before; doctor knows, whatever time the file brings with it.
+configuration_is_read_again() {
+	local file=/etc/jobd/jobd.toml
+	cp -p "$file" "$run/jobd.toml"
+	printf '[log]\nburst = 21\n' >"$run/other.toml"
+	touch -d 2020-01-01 "$run/other.toml"
+	cp -p "$run/other.toml" "$file"
+	equals 'doctor says that a file was not read' "$(reload_is warn; echo $?)" 0
+	equals 'systemctl reload passes' "$(code systemctl reload jobd)" 0
+	equals 'and jobd has read it' "$(until_ok 30 reload_is ok; echo $?)" 0
+	cp -p "$run/jobd.toml" "$file"
+	systemctl reload jobd
+	until_ok 30 reload_is ok
+}
+
+books_are_compacted() {
+	systemctl stop jobd
+	equals 'jobd db compact, with jobd stopped' "$(code jobd db compact)" 0
+	systemctl start jobd
+	equals 'and jobd goes on' "$(code jobctl list)" 0
+}
+
+profile_is_disabled() {
+	equals 'pam-auth-update disables it' "$(code pam-auth-update --disable jobd)" 0
+	equals 'and no PAM stack has the module any more' "$(/usr/lib/jobd/pam-lines)" ''
+	equals 'a login is no job' "$(timeout 60 ssh -n "alice@$host" 'echo "${JOB_JID-none}"')" none
+	equals 'and enables it again' "$(code pam-auth-update --enable jobd)" 0
+}
+
 doctor_is_content() {
 	equals 'doctor finds nothing wrong' "$(code jobctl doctor --json)" 0
 	equals 'and all of it is green' "$(jq -r '.findings[] | select(.state != "ok") | [.name, .state, .seen] | join(" ")' "$run/code.out")" ''
@@ -532,8 +566,9 @@ main() {
 	fi
 	section jobd_is_ready || return
 	for name in login_is_a_job cpu_agrees escapes_stay_in package_is_upgraded logout_leaves_the_daemon jobd_killed \
-		the_job_ends su_is_a_mark limit_refuses twenty_logins exit_codes jobd_is_watched doctor_is_content the_books_balance jobd_is_down \
-		sshd_starts_beside_a_jobd_that_hangs package_is_removed; do
+		the_job_ends su_is_a_mark limit_refuses twenty_logins exit_codes jobd_is_watched configuration_is_read_again \
+		doctor_is_content the_books_balance jobd_is_down \
+		sshd_starts_beside_a_jobd_that_hangs books_are_compacted profile_is_disabled package_is_removed; do
 		section "$name"
 	done
 }
