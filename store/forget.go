@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -88,43 +85,6 @@ func (f *forgetting) run(ctx context.Context) error {
 		return err
 	}
 	return f.forgetSums(ctx)
-}
-
-// forgetSums is the end of it.
-func (f *forgetting) forgetSums(ctx context.Context) error {
-	if f.who.UID != nil {
-		err := f.s.view(func(tx *bolt.Tx) error {
-			for _, name := range namesOf(tx, *f.who.UID) {
-				f.names[name] = true
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	delete(f.names, "")
-	delete(f.names, Forgotten)
-	names := slices.Sorted(maps.Keys(f.names))
-	said := names
-	if f.who.Sums != nil {
-		var err error
-		if said, err = f.who.Sums(names); err != nil {
-			return err
-		}
-		if err = f.s.Flush(ctx); err != nil { // what was said before waits, perhaps
-			return err
-		}
-	}
-	return f.s.update(func(tx *bolt.Tx) error {
-		if err := forgetTotals(tx, names, said, f.s.badSum); err != nil {
-			return err
-		}
-		text := fmt.Sprintf("somebody was taken out of %d jobs and %d process records", f.jobs, f.records)
-		return putMoment(tx, &job.Moment{
-			Time: time.Now().UTC(), Kind: job.MomentForget, BootID: job.Text(f.s.opt.BootID), Text: job.Text(text),
-		})
-	})
 }
 
 // owns reports whether a job is the person's.

@@ -173,8 +173,8 @@ func TestJudgeDaemon(t *testing.T) {
 	for _, why := range []error{unix.ENOENT, context.DeadlineExceeded, errAny} {
 		finds(t, "down", judgeDaemon(daemonFacts{why: why}), "jobd fail "+why.Error())
 	}
-	finds(t, "config", []Finding{judgeConfig(Config{}, true), judgeConfig(Config{Path: "/c"}, true), judgeConfig(Config{Path: "/c", Error: errAny}, true)},
-		"jobd.config ok", "jobd.config ok /c", "jobd.config fail")
+	configs := []Finding{judgeConfig(Config{}, true), judgeConfig(Config{Path: "/c"}, true), judgeConfig(Config{Path: "/c", Error: errAny}, true)}
+	finds(t, "config", configs, "jobd.config ok", "jobd.config ok /c", "jobd.config fail")
 }
 
 // TestChangedAt: what is put in a file's place is a change, whatever time it brings with it.

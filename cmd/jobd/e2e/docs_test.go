@@ -25,8 +25,11 @@ var inGuest = map[string]string{
 	"journalctl -u": `journalctl -u jobd "JOBD_JID=`, "jobd db": "jobd db compact",
 }
 
+// ofHost are the programs that a whole host is needed for.
+const ofHost = `apt|dpkg|dnf|pam-auth-update|authselect|ssh|systemctl|loginctl|journalctl`
+
 var (
-	program  = `(?:jobctl|jobd|j?stat|jkill|jwait|apt|dpkg|dnf|pam-auth-update|authselect|ssh|systemctl|loginctl|journalctl|make|curl) .+|[A-Za-z]+=\$.+|jobctl`
+	program  = `(?:jobctl|jobd|j?stat|jkill|jwait|curl|make|` + ofHost + `) .+|[A-Za-z]+=\$.+|jobctl`
 	inPage   = regexp.MustCompile(`^ {4}([$#] )?(` + program + `)$`)
 	inManual = regexp.MustCompile(`^([$#] )?(` + program + `)$`)
 	synopsis = regexp.MustCompile(`\[[A-Z-]|\.\.\.|…|[\s=][A-Z]{3,}\b`) // what is to be filled in
@@ -131,7 +134,8 @@ func (w *world) story(t *testing.T, name, text string) string {
 	text = named.ReplaceAllStringFunc(text, func(s string) string { return fmt.Sprint(numbers[s]) })
 	text = strings.NewReplacer("/run/jobd", h.runDir(), "/var/backups", w.dir, "/usr/local/bin/nightly", "/bin/true", "make -j8", "true", "; make", "",
 		"curl ", "curl -sSf ", "jobctl doctor", "jobctl doctor --pam-dir "+h.goodServices(),
-		"jobd doctor", "jobd doctor --run-dir "+h.runDir()+" --pam-dir "+h.goodServices(), "jobd --check", "jobd --check --run-dir "+h.runDir()).Replace(text)
+		"jobd doctor", "jobd doctor --run-dir "+h.runDir()+" --pam-dir "+h.goodServices(),
+		"jobd --check", "jobd --check --run-dir "+h.runDir()).Replace(text)
 	text = ofDB.ReplaceAllString(text, "$0 --run-dir "+h.runDir()+" --state-dir "+h.stateDir())
 	if strings.Contains(text, "self") {
 		text = fmt.Sprintf("jobctl attach $$ %d >/dev/null && %s", other.JID.Seq(), text)
@@ -176,7 +180,7 @@ func nowhere(t *testing.T, text string) string {
 func lookInGuest(t *testing.T, text, guest string) bool {
 	t.Helper()
 	program, _, _ := strings.Cut(text, " ")
-	if !slices.Contains([]string{"apt", "dpkg", "dnf", "pam-auth-update", "ssh", "systemctl", "loginctl", "journalctl"}, program) {
+	if !slices.Contains(strings.Split(ofHost, "|"), program) {
 		return false
 	}
 	for part := range strings.SplitSeq(text, "; ") {
