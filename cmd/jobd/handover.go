@@ -74,6 +74,9 @@ func (d *jobd) lastHandover() (*handover, error) {
 	if err == nil {
 		err = os.Remove(d.handoverPath())
 	}
+	if err == nil && !d.queued() {
+		return nil, nil // of what was told since nothing is left: all have to be looked at again
+	}
 	var h handover
 	if err == nil {
 		err = json.Unmarshal(b, &h)

@@ -21,6 +21,23 @@ type pastOf struct {
 	parted int64                   // CPU that parts hold, ns: the journal may know of one that was not on disk yet
 }
 
+// readPasts begins to read what the books have of open jobs, while their members are looked for, and gives what waits for it.
+func (d *jobd) readPasts(open []job.Saved) func() (map[job.JID]*pastOf, error) {
+	type read struct {
+		past map[job.JID]*pastOf
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		past, err := d.pasts(open)
+		done <- read{past, err}
+	}()
+	return func() (map[job.JID]*pastOf, error) {
+		r := <-done
+		return r.past, r.err
+	}
+}
+
 // pasts reads the books once for all open jobs: there can be thousands, and the books can be large.
 func (d *jobd) pasts(open []job.Saved) (map[job.JID]*pastOf, error) {
 	out := make(map[job.JID]*pastOf, len(open))

@@ -15,7 +15,8 @@ import (
 // recover takes up the jobs that were open when jobd last ran, by what is on file. Jobs of another boot are closed; of the
 // others the members are found again.
 func (d *jobd) recover(open []job.Saved) error {
-	d.syncClock()        // by which the jobs' own times are taken up
+	d.syncClock() // by which the jobs' own times are taken up
+	pasts := d.readPasts(open)
 	queued := d.queued() // what is in there is from before, and about these jobs: they have to be there first
 	if !queued {
 		if err := d.drain(); err != nil { // what queued during the first scan
@@ -38,7 +39,7 @@ func (d *jobd) recover(open []job.Saved) error {
 	if err := d.reserveFirst(); err != nil {
 		return err
 	}
-	past, err := d.pasts(open)
+	past, err := pasts()
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (c *BPF) Recover(open []job.Saved) (map[job.JID]Found, error) {
 			found[s.JID] = f
 		}
 	}
-	c.findExempt()
+	c.runs = c.findExempt()
 	c.unsure = c.lostBy != lostEvents{}
 	return found, nil
 }

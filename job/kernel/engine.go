@@ -28,11 +28,12 @@ type engine struct {
 	groups    watch.Group // that are kept
 	readiness *readiness
 	self      int32
-	partial   bool   // only members are followed; others are known from /proc, when somebody asks
-	stayed    int    // strangers that were left when it was last looked which have gone
-	heir      *heir  // of a Connector; nil: it opens sockets of its own
-	first     []seen // what the first scan found, until Recover has it
-	replays   bool   // what queued is from before the scan, and not read yet
+	partial   bool                // only members are followed; others are known from /proc, when somebody asks
+	stayed    int                 // strangers that were left when it was last looked which have gone
+	heir      *heir               // of a Connector; nil: it opens sockets of its own
+	first     []seen              // what the first scan found, until Recover has it
+	runs      map[watch.ID][]byte // the programs of members that Recover found, until the next Drain
+	replays   bool                // what queued is from before the scan, and not read yet
 
 	counts  Counts
 	scratch watch.Event

@@ -72,6 +72,7 @@ func (c *engine) read(what *watch.Program, found watch.Program, member bool) {
 
 // readLate fills in what has been read since it was asked for.
 func (c *engine) readLate() {
+	c.runs = nil // others may be told of by now
 	rest := c.unread[:0]
 	for _, u := range c.unread {
 		found, ok := c.programs.take(u.key)
@@ -97,6 +98,9 @@ func (c *engine) dropPrograms(mode ExecMode) {
 func (c *engine) Program(id watch.ID) *watch.Program {
 	if c.programs == nil || !c.Alive(id) {
 		return nil
+	}
+	if exe, ok := c.runs[id]; ok && !c.replays {
+		return c.programs.told(exe, c.clock.mono)
 	}
 	what := c.programs.now(id.PID)
 	if c.replays { // the table is older than /proc

@@ -118,10 +118,10 @@ func (c *engine) ruledOut(what *watch.Program) bool {
 	return c.exempt == nil || what != nil && what.Read != 0 && !c.exempt.paths[what.Exe]
 }
 
-// findExempt looks at every member: their execs were not heard of.
-func (c *engine) findExempt() {
+// findExempt looks at every member: their execs were not heard of. It gives what each runs, as /proc/PID/exe has it.
+func (c *engine) findExempt() map[watch.ID][]byte {
 	if c.exempt == nil {
-		return
+		return nil
 	}
 	var members []*proc
 	for p := range c.lin.all() {
@@ -129,11 +129,24 @@ func (c *engine) findExempt() {
 			members = append(members, p)
 		}
 	}
-	run := make([][]byte, len(members))
-	sideBySide(len(members), func(i int) { run[i], _ = c.exempt.look.at(members[i].id.PID) })
+	pids := make([]int32, len(members))
 	for i, p := range members {
-		c.judgeExempt(p, run[i], 0)
+		pids[i] = p.id.PID
 	}
+	alone := c.exempt.look
+	now := func(i int) []byte {
+		path, _ := os.Readlink(alone.fs.path(pids[i], "exe")) // none: as at has it
+		return []byte(path)
+	}
+	runs := make(map[watch.ID][]byte, len(members))
+	for i, exe := range inBatches(len(pids), now, func(i int) []byte { exe, _ := alone.at(pids[i]); return exe }) {
+		p := members[i]
+		c.judgeExempt(p, exe, 0)
+		if len(exe) > 0 {
+			runs[p.id] = exe
+		}
+	}
+	return runs
 }
 
 // program gives the path when it is one of those; its file may have been replaced since.

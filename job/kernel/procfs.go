@@ -43,7 +43,7 @@ type Stat struct {
 // read reads a small file whole. A process that has gone is ErrGone, whichever way the kernel says it. For files that a process can
 // hold up there is hold.
 func (fs FS) read(pid int32, name string) ([]byte, error) {
-	b, err := readWhole(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name)
+	b, err := readWhole(fs.path(pid, name))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil, ErrGone
 	}
@@ -66,14 +66,23 @@ func (fs FS) hold(pid int32, name string) ([]byte, error) {
 
 // link reads a link of a process, which it can hold up: exe, ns/user. It may give ErrBusy.
 func (fs FS) link(pid int32, name string) (string, error) {
-	return look.At(looks, pid, func() (string, error) { return os.Readlink(string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name) })
+	return look.At(looks, pid, func() (string, error) { return os.Readlink(fs.path(pid, name)) })
+}
+
+func (fs FS) path(pid int32, name string) string {
+	return string(fs) + "/" + strconv.Itoa(int(pid)) + "/" + name
 }
 
 // Stat reads /proc/PID/stat. It may give ErrBusy. While another thread than the first calls exec there is a moment in which a living
 // process reads as dead, and without threads (fs/exec.c, de_thread): so that is looked at again.
-func (fs FS) Stat(pid int32) (s Stat, err error) {
+func (fs FS) Stat(pid int32) (Stat, error) { return statBy(pid, fs.hold) }
+
+// statNow is Stat for whom it does not matter how long that takes.
+func (fs FS) statNow(pid int32) (Stat, error) { return statBy(pid, fs.read) }
+
+func statBy(pid int32, read func(pid int32, name string) ([]byte, error)) (s Stat, err error) {
 	for range 3 {
-		b, err := fs.hold(pid, "stat")
+		b, err := read(pid, "stat")
 		if err != nil {
 			return Stat{}, err
 		}

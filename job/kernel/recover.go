@@ -79,7 +79,7 @@ func (c *Connector) Recover(open []job.Saved) (map[job.JID]Found, error) {
 		c.doubtLabels() // until all that were found have one
 		c.labels.looked = time.Time{}
 	}
-	c.findExempt()
+	c.runs = c.findExempt()
 	return found, c.sentinel.watch(c.lin.markedPIDs())
 }
 
@@ -92,20 +92,31 @@ type said struct {
 // hearAll asks everybody whom a scan found and who is in the table. Those whose label decides are not asked one by one.
 func (c *Connector) hearAll(list []seen) []said {
 	out, kept := make([]said, len(list)), c.keptLabels()
-	sideBySide(len(list), func(i int) {
+	var asked []int // of those that were not in the middle of an exec: of them the start is known
+	for i := range list {
 		s := &list[i]
-		p := c.lin.of(s.PID)
-		if p == nil {
-			return
+		l, has := kept[s.PID]
+		_, told := c.bench.read(l.label)
+		switch p := c.lin.of(s.PID); {
+		case p == nil:
+		case s.vague:
+			out[i].testimony, out[i].ok = c.hear(s.PID, func(st Stat) bool { return p.began(st.Start) })
+		case has && l.start == s.Start && told:
+			out[i] = said{testimony{label: l.label}, true}
+		default:
+			asked = append(asked, i)
 		}
-		if l, ok := kept[s.PID]; ok && !s.vague && l.start == s.Start {
-			if _, told := c.bench.read(l.label); told {
-				out[i] = said{testimony{label: l.label}, true}
-				return
-			}
+	}
+	by := func(stat func(int32) (Stat, error)) func(int) said {
+		return func(i int) (h said) {
+			s := &list[asked[i]]
+			h.testimony, h.ok = c.hearBy(s.PID, startedAt(s.Start), stat)
+			return h
 		}
-		out[i].testimony, out[i].ok = c.hear(s.PID, func(st Stat) bool { return s.vague && p.began(st.Start) || st.Start == s.Start })
-	})
+	}
+	for i, h := range inBatches(len(asked), by(c.FS.statNow), by(c.FS.Stat)) {
+		out[asked[i]] = h
+	}
 	return out
 }
 

@@ -89,15 +89,23 @@ func (c *engine) scan() ([]seen, error) {
 	if !slices.Contains(pids, c.self) || !slices.Contains(pids, 1) {
 		return nil, fmt.Errorf("cannot scan %s: the list lacks jobd itself or pid 1", c.FS)
 	}
-	all, errs := make([]seen, len(pids)), make([]error, len(pids))
-	sideBySide(len(pids), func(i int) { all[i], errs[i] = c.see(pids[i]) })
-	out := all[:0]
-	for i, err := range errs {
+	type sight struct {
+		seen
+		err error
+	}
+	at := func(stat func(int32) (Stat, error)) func(int) sight {
+		return func(i int) (s sight) {
+			s.seen, s.err = c.see(pids[i], stat)
+			return s
+		}
+	}
+	out := make([]seen, 0, len(pids))
+	for i, s := range inBatches(len(pids), at(c.FS.statNow), at(c.FS.Stat)) {
 		switch {
-		case err == nil:
-			out = append(out, all[i])
-		case !errors.Is(err, ErrGone):
-			return nil, fmt.Errorf("cannot scan process %d: %w", pids[i], err)
+		case s.err == nil:
+			out = append(out, s.seen)
+		case !errors.Is(s.err, ErrGone):
+			return nil, fmt.Errorf("cannot scan process %d: %w", pids[i], s.err)
 		}
 	}
 	oldestFirst(out)
@@ -105,8 +113,8 @@ func (c *engine) scan() ([]seen, error) {
 }
 
 // see looks at one process. ErrGone: it has exited.
-func (c *engine) see(pid int32) (s seen, err error) {
-	s.Stat, err = c.FS.Stat(pid)
+func (c *engine) see(pid int32, stat func(int32) (Stat, error)) (s seen, err error) {
+	s.Stat, err = stat(pid)
 	if s.vague = errors.Is(err, ErrBusy); s.vague {
 		s.Stat, err = c.FS.Status(pid)
 	}
@@ -195,7 +203,7 @@ func (c *engine) there() ([]seen, error) {
 		if holds[id.PID] {
 			continue
 		}
-		switch s, err := c.see(id.PID); {
+		switch s, err := c.see(id.PID, c.FS.Stat); {
 		case err == nil:
 			list = append(list, s)
 		case !errors.Is(err, ErrGone):

@@ -20,6 +20,10 @@ type testimony struct {
 // hear reads a process's witnesses, up to the one that is enough. Afterwards it looks whether the pid still belongs to the process that
 // was meant: one that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
 func (c *engine) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
+	return c.hearBy(pid, meant, c.FS.Stat)
+}
+
+func (c *engine) hearBy(pid int32, meant func(Stat) bool, stat func(int32) (Stat, error)) (t testimony, ok bool) {
 	var err error
 	if t.label, err = c.labelled(pid); err != nil {
 		return testimony{}, false
@@ -29,9 +33,11 @@ func (c *engine) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
 		if t.cgroup, err = bornIn(c.FS, c.Cgroups, pid); err != nil {
 			return testimony{}, false
 		}
-		t.audit = c.FS.Session(pid)
+		if !c.bench.settles(t.cgroup) {
+			t.audit = c.FS.Session(pid)
+		}
 	}
-	st, err := c.FS.Stat(pid)
+	st, err := stat(pid)
 	if errors.Is(err, ErrBusy) {
 		return t, true // whoever it is runs, and had no time to come to that pid: better than to let it keep silent for as long as it likes
 	}
@@ -169,6 +175,14 @@ func (b *bench) tells(label Label) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.trusts || b.places[label].Own
+}
+
+// settles reports whether a cgroup is one that jobd made for an open job: no other witness is needed then.
+func (b *bench) settles(cgroup string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	labels := b.cgroups[cgroup]
+	return len(labels) == 1 && b.places[labels[0]].Own
 }
 
 // judge says whose a process is by its testimony: a label, or 0 for nobody's that is known here. A label in the kernel goes before all
