@@ -62,6 +62,14 @@ func (h *host) prometheus(t *testing.T, more string) string {
 			t.Logf("prometheus said:\n%s", log)
 		}
 	})
+	until(t, "Prometheus to be ready", func() bool { // until then it listens, and answers that it is not
+		resp, err := http.Get("http://" + address + "/-/ready")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 	return address
 }
 
