@@ -76,7 +76,9 @@ func (x *examination) pam(context.Context) []Finding {
 	p := lookPAM(dirs, moduleDirs())
 	p.socket = filepath.Join(x.RunDir, "login.sock")
 	if x.PAMDir == "" {
-		p.noPAM = noPAM(sshdConfig)
+		var hidden []string
+		p.noPAM, hidden = noPAM(sshdConfig)
+		p.hidden = append(p.hidden, hidden...)
 	}
 	return judgePAM(p)
 }

@@ -96,13 +96,31 @@ func TestJudgePAM(t *testing.T) {
 		var got []string
 		for _, f := range judgePAM(facts) {
 			got = append(got, fmt.Sprintf("%s %s %s", f.Name, f.State, f.Seen))
-			refused := strings.HasSuffix(f.Do, "logins are refused")
-			if f.Name == "pam.module" && strings.Contains(name, "required") && !refused {
-				t.Errorf("%s: %s", name, f.Do)
-			}
 		}
 		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+}
+
+// TestJudgeMissingModule: whether logins go on without the module depends on the line, and on whether it has others beside it. A dash only
+// keeps the log quiet.
+func TestJudgeMissingModule(t *testing.T) {
+	const beside, refused, noJob = "session required pam_x.so\n", "logins are refused", "logins get no job"
+	for text, want := range map[string]string{
+		beside + "session optional pam_job.so":                                                noJob,
+		beside + "-session optional pam_job.so":                                               noJob,
+		"session optional pam_job.so":                                                         refused,
+		beside + "session required pam_job.so":                                                refused,
+		beside + "-session required pam_job.so":                                               refused,
+		beside + "session [default=die] pam_job.so":                                           refused,
+		"account required pam_job.so account=create":                                          refused,
+		"account required pam_x.so\n" + beside + "account optional pam_job.so account=create": noJob,
+	} {
+		all := judgePAM(pamFacts{files: pamFiles{"sshd": text}, socket: "/run/jobd/login.sock"})
+		i := slices.IndexFunc(all, func(f Finding) bool { return f.Name == "pam.module" })
+		if i < 0 || !strings.HasSuffix(all[i].Do, ": "+want) {
+			t.Errorf("%q: %+v, want that %s", text, all, want)
 		}
 	}
 }

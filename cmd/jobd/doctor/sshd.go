@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 )
@@ -13,19 +15,20 @@ const sshdConfig = "/etc/ssh/sshd_config"
 const sshdFilesMost = 200
 
 // noPAM finds where sshd is told not to ask PAM, as it reads its files (sshd_config(5)): the first value counts, and within Match there
-// is none. Empty: nowhere. What distributions have built in is to ask.
-func noPAM(path string) string {
+// is none. Empty: nowhere. What distributions have built in is to ask. hidden are files that cannot be read, and may say something else.
+func noPAM(path string) (at string, hidden []string) {
 	s := sshdReading{dir: filepath.Dir(path)}
 	if s.read(path); s.value != "no" {
-		return ""
+		return "", s.hidden
 	}
-	return s.at
+	return s.at, s.hidden
 }
 
 // sshdReading looks for UsePAM.
 type sshdReading struct {
 	dir       string // of what is included by a path that is not whole
 	files     int
+	hidden    []string
 	value, at string // the first one; empty: none yet
 }
 
@@ -33,7 +36,10 @@ func (s *sshdReading) read(path string) {
 	if s.files++; s.files > sshdFilesMost {
 		return
 	}
-	text, _ := readSmall(path) // what is not there says nothing
+	text, err := readSmall(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.hidden = append(s.hidden, path)
+	}
 	no := 0
 	for line := range strings.Lines(text) {
 		no++

@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,12 +33,20 @@ func TestNoPAM(t *testing.T) {
 		if c.want != "" {
 			c.want = filepath.Join(dir, c.want)
 		}
-		if got := noPAM(filepath.Join(dir, "main")); got != c.want {
-			t.Errorf("%s: %q, want %q", about, got, c.want)
+		if got, hidden := noPAM(filepath.Join(dir, "main")); got != c.want || len(hidden) > 0 {
+			t.Errorf("%s: %q, want %q; unread are %v", about, got, c.want, hidden)
 		}
 	}
-	if got := noPAM(filepath.Join(t.TempDir(), "none")); got != "" {
-		t.Errorf("without a file: %q", got)
+	dir := t.TempDir()
+	if got, hidden := noPAM(filepath.Join(dir, "none")); got != "" || len(hidden) > 0 {
+		t.Errorf("without a file: %q; unread are %v", got, hidden)
+	}
+	loop := filepath.Join(dir, "loop") // root can read all else
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	if got, hidden := noPAM(loop); got != "" || !slices.Equal(hidden, []string{loop}) {
+		t.Errorf("of a file that cannot be read: %q; unread are %v", got, hidden)
 	}
 }
 
@@ -64,7 +73,7 @@ func FuzzNoPAM(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if got := noPAM(filepath.Join(dir, "a")); got != "" && !strings.Contains(got, ":") {
+		if got, _ := noPAM(filepath.Join(dir, "a")); got != "" && !strings.Contains(got, ":") {
 			t.Error(got)
 		}
 	})
