@@ -71,7 +71,8 @@ func (d *day) byDay() report.Report {
 // What a job used before midnight counts for that day, although it goes on.
 func TestMidnight(t *testing.T) {
 	d := midnightIn(t)
-	const joining = 1e6 // ns that it may take from the one to the other: it has its label before its cgroup, or after
+	// What the login's process used between coming into the job and into the cgroup, ns, is in one of them alone. 2,600 were seen.
+	const joining = 50_000
 	first, charged := d.byDay(), cgroupCPU(t, d.place)
 	if len(first.Lines) != 1 || first.Lines[0].CPU < 700e6 || first.Lines[0].CPU > charged+joining || first.Total.Jobs != 0 {
 		t.Fatalf("at midnight the books have %+v, the cgroup %d", first.Lines, charged)

@@ -344,13 +344,13 @@ func TestWebConfigCutOff(t *testing.T) {
 	whole, err := os.ReadFile(web)
 	must(t, err)
 	known, stranger := a.client("prometheus"), a.client("")
-	for _, until := range []string{"  client_ca_file", "basic_auth_users", "tls_server_config"} {
-		must(t, os.WriteFile(web, []byte(strings.Split(string(whole), until)[0]), 0o600))
+	for _, cut := range []string{"  client_ca_file", "basic_auth_users", "tls_server_config"} {
+		must(t, os.WriteFile(web, []byte(strings.Split(string(whole), cut)[0]), 0o600))
 		if status, _, _, err := h.get(known, ""); err == nil && status == http.StatusOK {
-			t.Errorf("cut off before %s no password is asked for", until)
+			t.Errorf("cut off before %s no password is asked for", cut)
 		}
 		if status, _, _, err := h.get(stranger, scrapePassword); err == nil && status == http.StatusOK {
-			t.Errorf("cut off before %s no certificate is asked for", until)
+			t.Errorf("cut off before %s no certificate is asked for", cut)
 		}
 	}
 	h.troubled("metrics.web_config")
