@@ -165,7 +165,7 @@ func TestLoginSilentClients(t *testing.T) {
 // TestLoginRefusals: whoever says no to a session, it is counted by jobd's own code; what is not about a session is not.
 func TestLoginRefusals(t *testing.T) {
 	noLeaks(t)
-	fails := errors.New("by itself")
+	var fails error
 	b := &fake{onLogin: func(context.Context, Peer, LoginRequest) (LoginAnswer, error) { return LoginAnswer{}, fails }}
 	path := socketDir(t) + "/login.sock"
 	s, err := ListenLogin(path, nil)
@@ -187,10 +187,10 @@ func TestLoginRefusals(t *testing.T) {
 			t.Errorf("not counted: %q", want)
 		}
 	}
-	for _, want := range []Code{Internal, NoProcess, Disabled} {
-		if want != Internal {
-			fails = Errorf(want, "no")
-		}
+	for want, err := range map[Code]error{
+		Internal: errors.New("by itself"), NoProcess: Errorf(NoProcess, "no"), Disabled: Errorf(Disabled, "no"),
+	} {
+		fails = err
 		_, _ = Login(t.Context(), path, alice)
 		next(want)
 	}

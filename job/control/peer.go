@@ -73,6 +73,7 @@ func (ps *peers) ofFD(fd int) (Peer, *handle, error) {
 	return p, h, nil
 }
 
+// payer gives Peer.Payer. That the peer lives is looked at after its loginuid was read: else the pid may have been another's then.
 func (ps *peers) payer(p Peer) uint32 {
 	uid, known := loginUID(ps.proc, p.PID)
 	switch {
