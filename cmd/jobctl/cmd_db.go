@@ -71,7 +71,7 @@ func findJobd(root bool) (string, error) {
 		dirs = append(dirs, filepath.Dir(self))
 	}
 	daemons := []string{"/usr/local/sbin", "/usr/sbin"}
-	if root {
+	if root { // /usr/local may be a group's to write to (Debian's staff): last
 		daemons = []string{"/usr/sbin", "/usr/local/sbin"}
 	} else {
 		dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)

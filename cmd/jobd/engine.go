@@ -18,7 +18,7 @@ import (
 const engineUsage = `usage: jobd engine VERB [flags]
 
   status    what of jobd's is in the kernel, whether jobd runs or not
-  unload    take it out; jobd must not be running. Of the configuration only [label] counts
+  unload    take it out; jobd must not be running. Of the configuration only label.dir counts
 
 flags: --run-dir DIR, --config FILE, as jobd has them; --json. See jobd(8).
 `

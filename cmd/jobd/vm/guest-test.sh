@@ -147,7 +147,6 @@ packages() {
 	note "that took $((SECONDS - began)) s"
 }
 
-# As an administrator does it. No login makes a job until the profile is enabled.
 # Before jobd comes: a disk for the books, and a clock that is kept, as whoever keeps it tells the kernel (adjtimex(2)): there is no network.
 host_is_made_ready() {
 	local module
@@ -161,6 +160,7 @@ host_is_made_ready() {
 	matches 'the books will be on a disk' "$(findmnt -n -o FSTYPE /var/lib/jobd)" '^ext4$'
 }
 
+# As an administrator does it. No login makes a job until the profile is enabled.
 package_is_installed() {
 	# For an emulated machine; that a start may take 10 s on others is looked at further down.
 	mkdir -p /etc/systemd/system/jobd.service.d
