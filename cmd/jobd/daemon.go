@@ -104,8 +104,8 @@ type model struct {
 	watching  watching
 }
 
-// serve runs jobd until ctx ends or a part of it fails.
-func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logs.Log) error {
+// newJobd is one that has touched nothing yet.
+func newJobd(cfg *config, log *slog.Logger, lines *logs.Log) *jobd {
 	d := &jobd{
 		cfg: cfg, log: log, lines: lines, started: time.Now(), turns: newTurns(),
 		logins: make(chan command), commands: make(chan command), ended: make(chan struct{}),
@@ -117,6 +117,12 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logs.Log) 
 	d.watching.ring, d.watching.subs = feed.New(), make(map[string]*subscription)
 	d.watching.narrow()
 	d.api.init()
+	return d
+}
+
+// serve runs jobd until ctx ends or a part of it fails.
+func serve(ctx context.Context, cfg *config, log *slog.Logger, lines *logs.Log) error {
+	d := newJobd(cfg, log, lines)
 	d.startSettings()
 	defer signal.Stop(d.hup)
 	d.holder = newHolder()

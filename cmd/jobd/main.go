@@ -59,12 +59,17 @@ func run(args []string, stderr io.Writer) int {
 		fmt.Println(cmp.Or(cfg.ReadFrom, "the defaults, without a file")+":", "ok")
 		return 0
 	}
+	return runDaemon(cfg, stderr)
+}
+
+// runDaemon serves until jobd is told to stop: 0, or until a part of it fails: 1.
+func runDaemon(cfg *config, stderr io.Writer) int {
 	signal.Ignore(syscall.SIGPIPE) // who read the log may leave, and jobd goes on
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	lines := openLines(stderr, cfg)
 	log, end := withAudit(lines.Handler())
-	err = serve(ctx, cfg, log, lines)
+	err := serve(ctx, cfg, log, lines)
 	end()
 	lines.Close()
 	if err != nil {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -62,14 +63,12 @@ func TestThereSinceTheScan(t *testing.T) {
 	for _, s := range list {
 		got = append(got, one{s.PID, s.PPID, s.Start, s.vague})
 	}
-	want := []one{{1, 0, 0, false}, {40, 1, 10, false}, {41, 1, 20, false}, {43, 1, 40, false}, {44, 41, 50, false}, {45, 41, 900, false}, {46, 45, 910, false}}
-	if len(got) != len(want) {
-		t.Fatalf("there are %v, want %v", got, want)
+	want := []one{
+		{1, 0, 0, false}, {40, 1, 10, false}, {41, 1, 20, false}, {43, 1, 40, false}, {44, 41, 50, false}, {45, 41, 900, false},
+		{46, 45, 910, false},
 	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("there is %v, want %v", got[i], want[i])
-		}
+	if !slices.Equal(got, want) {
+		t.Errorf("there are %v, want %v", got, want)
 	}
 	if c.first != nil {
 		t.Error("the first scan would be used again")

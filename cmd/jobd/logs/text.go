@@ -10,9 +10,10 @@ import (
 
 // newText writes a record a line. slog quotes whatever could end a line or a field, or move a cursor; but not DEL.
 func newText(w io.Writer, name namer) slog.Handler {
-	return slog.NewTextHandler(&whole{w: w}, &slog.HandlerOptions{Level: slog.LevelDebug - 100, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		return plain(a, name)
-	}})
+	return slog.NewTextHandler(&whole{w: w}, &slog.HandlerOptions{
+		Level:       slog.LevelDebug - 100,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr { return plain(a, name) },
+	})
 }
 
 // whole writes lines, and a line feed behind what there is of one that could not be written to its end: the next does not go on from it.
