@@ -146,7 +146,7 @@ bool exchange_next(int fd, struct answer *a, int timeout_ms)
 {
 	int64_t deadline =
 		timeout_ms < 0 ? 0 : now_ns() + timeout_ms * NS_PER_MS;
-	bool was_reset = false;
+	bool again = false;
 
 	for (;;) {
 		/* One byte more than an answer may have: too long is seen. */
@@ -160,16 +160,18 @@ bool exchange_next(int fd, struct answer *a, int timeout_ms)
 			errno = EPROTO;
 			return false;
 		}
+		if (!again && (n == 0 || (n < 0 && errno == ECONNRESET))) {
+			/* What was written before the end may come after it: where
+			 * the end came while recv looked (Linux,
+			 * unix_dgram_recvmsg), and where the peer closed before it
+			 * had read our request ("busy"). */
+			again = true;
+			continue;
+		}
 		if (n >= 0) {
 			/* A seqpacket socket has no empty answers: 0 is the end. */
 			errno = n == 0 ? ECONNRESET : EPROTO;
 			return false;
-		}
-		if (errno == ECONNRESET && !was_reset) {
-			/* It was closed before it had read our request. What it
-			 * wrote before that ("busy") comes after the error. */
-			was_reset = true;
-			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
 			return false;

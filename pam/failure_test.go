@@ -164,6 +164,15 @@ func busyAtOnce(t testing.TB) string {
 	}).path
 }
 
+// An answer that the kernel gives after the end of its connection is an answer.
+func TestEndComesEarly(t *testing.T) {
+	d := newSession(t, "socket="+answering(t, okAnswer).path+" timeout=30000 fail=closed")
+	d.do("early 1")
+	if rc, _ := d.parse(d.do("open")); rc != pamSuccess || d.jid() != okJID {
+		t.Errorf("result %d, log %q", rc, d.logs)
+	}
+}
+
 // A full queue that empties in time costs nobody the job.
 func TestQueueEmptiesInTime(t *testing.T) {
 	p, fd := listenRaw(t)

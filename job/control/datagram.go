@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -98,4 +99,14 @@ func readDatagram(c *net.UnixConn) ([]byte, error) {
 		return nil, fmt.Errorf("more than %d bytes", longestMessage)
 	}
 	return buf[:n], nil
+}
+
+// readAnswer reads one datagram. Where an answer and the end of the connection come while Linux looks for either, it says the end first
+// (net/unix/af_unix.c, unix_dgram_recvmsg), and the answer when it is asked again.
+func readAnswer(c net.Conn, buf []byte) (int, error) {
+	n, err := c.Read(buf)
+	if errors.Is(err, io.EOF) {
+		n, err = c.Read(buf)
+	}
+	return n, err
 }

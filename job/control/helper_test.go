@@ -99,7 +99,7 @@ func rawJob(path, request string) string {
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	_, _ = c.Write([]byte(request))
 	buf := make([]byte, longestMessage+1)
-	n, err := c.Read(buf)
+	n, err := readAnswer(c, buf)
 	if err != nil {
 		return err.Error()
 	}

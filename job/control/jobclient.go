@@ -35,7 +35,7 @@ func AskJob(ctx context.Context, path string, req JobRequest) (JobAnswer, error)
 func readJobAnswer(c net.Conn) (ans JobAnswer, read, err error) {
 	buf := make([]byte, longestMessage+1)
 	for more := true; more; {
-		n, read := c.Read(buf)
+		n, read := readAnswer(c, buf)
 		if read != nil {
 			return JobAnswer{}, read, nil
 		}

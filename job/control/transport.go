@@ -270,7 +270,7 @@ func Login(ctx context.Context, path string, req LoginRequest) (LoginAnswer, err
 		return LoginAnswer{}, unreachable(ctx, path, err)
 	}
 	buf := make([]byte, longestMessage)
-	n, err := c.Read(buf)
+	n, err := readAnswer(c, buf)
 	if err != nil {
 		return LoginAnswer{}, unreachable(ctx, path, err)
 	}

@@ -100,23 +100,25 @@ static int send_before(int fd, const struct message *m, int64_t deadline)
 static ssize_t receive_before(int fd, char text[MESSAGE_MAX + 1],
                               int64_t deadline)
 {
-	bool was_reset = false;
+	bool again = false;
 
 	for (;;) {
 		ssize_t n = recv(fd, text, MESSAGE_MAX + 1, 0);
 
 		if (n > 0 && n <= MESSAGE_MAX)
 			return n;
+		if (!again && (n == 0 || (n < 0 && errno == ECONNRESET))) {
+			/* What was written before the end may come after it: where
+			 * the end came while recv looked (Linux,
+			 * unix_dgram_recvmsg), and where the peer closed before it
+			 * had read our request ("busy"). */
+			again = true;
+			continue;
+		}
 		if (n >= 0) {
 			/* A seqpacket socket has no empty answers: 0 is the end. */
 			errno = n == 0 ? ECONNRESET : EMSGSIZE;
 			return -1;
-		}
-		if (errno == ECONNRESET && !was_reset) {
-			/* The peer closed before it had read our request. What it
-			 * wrote before that ("busy") comes after the error. */
-			was_reset = true;
-			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
 			return -1;

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <poll.h>
 #include <pwd.h>
 #include <security/pam_appl.h>
 #include <signal.h>
@@ -15,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -27,8 +30,22 @@ static int last[MAX_HANDLES];
 static pam_handle_t **cur = &handles[0];
 static const char *confdir;
 static int fake_euid = -1; /* -1: the real one */
+static int early_ends;	   /* so many answers are seen after their end */
 
 /* libpam calls these through its PLT, and the program's own come first. */
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	struct pollfd answer = { .fd = fd, .events = POLLIN };
+
+	/* As Linux has it where the answer and the end come while recv looks
+	 * (net/unix/af_unix.c, unix_dgram_recvmsg). */
+	if (early_ends > 0 && poll(&answer, 1, 20000) == 1) {
+		early_ends--;
+		return 0;
+	}
+	return syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL);
+}
+
 static void log_line(int priority, const char *format, va_list args)
 {
 	printf("log %d ", priority & 7);
@@ -235,7 +252,9 @@ static void command(char *verb, char *arg, char *value)
 		const char *v = pam_getenv(*cur, arg);
 
 		printf("env %s\n", v == NULL ? "" : v);
-	} else if (strcmp(verb, "euid") == 0)
+	} else if (strcmp(verb, "early") == 0)
+		printf("early %d\n", early_ends = atoi(arg));
+	else if (strcmp(verb, "euid") == 0)
 		printf("euid %d\n", fake_euid = atoi(arg));
 	else if (strcmp(verb, "setuid") == 0)
 		printf("rc %d\n", setuid((uid_t)atoi(arg)));

@@ -114,6 +114,18 @@ func TestLibjobBadAnswers(t *testing.T) {
 	}
 }
 
+// An answer that the kernel gives after the end of its connection is an answer.
+func TestLibjobEndComesEarly(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	answers := badServer(t, dir)
+	c := startLibjob(t, sanitizedClient(t), dir, 0)
+	one := []string{"status=ok\ncount=1\n"}
+	answers.Store(&one)
+	c.wantNumber(1, 0, "early 1")
+	c.wantNumber(1, 0, "getjidcnt")
+}
+
 // mutate changes a few bytes, or cuts.
 func mutate(s string) string {
 	b := []byte(s)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -108,6 +109,9 @@ func (p *puppet) read() ([]string, error) {
 		return nil, err
 	}
 	n, err := p.conn.Read(buf)
+	if errors.Is(err, io.EOF) { // Linux may say the end before what came with it
+		n, err = p.conn.Read(buf)
+	}
 	return strings.Fields(string(buf[:n])), err
 }
 

@@ -8,6 +8,8 @@
  *   exits N       a child that makes a job and exits with N when it is told to by SIGUSR2: its pid, and the jid
  *   storm N UID   N children one after the other that make a job each and exit: how many jids were had, how many were
  *                 there twice, and the last errno of a job_create; less than 0: of who asked the child
+ *   early N       N datagrams are seen after the end of their connection, as Linux has it where both come while recv looks
+ *                 (net/unix/af_unix.c, unix_dgram_recvmsg)
  *
  * PID 0 is the client itself. Lists come as their length and a sum. SIGUSR1 does nothing but interrupt.
  */
@@ -15,13 +17,30 @@
 #include "../../../../libjob/job.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static int early;
+
+/* The library calls this one through its PLT. */
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+	struct pollfd answer = { .fd = fd, .events = POLLIN };
+
+	if (early > 0 && poll(&answer, 1, 20000) == 1) {
+		early--;
+		return 0;
+	}
+	return syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL);
+}
 
 static void nothing(int sig) { (void)sig; }
 
@@ -189,6 +208,8 @@ static void act(char **w)
 		spawn((uid_t)atoi(w[1]), strcmp(w[2], "create") == 0, strcmp(w[2], "stays") == 0, 0);
 	else if (IS("exits"))
 		spawn(0, 1, 0, atoi(w[1]));
+	else if (IS("early"))
+		say(early = atoi(w[1]));
 	else if (IS("storm"))
 		storm(atoi(w[1]), (uid_t)atoi(w[2]));
 	else
