@@ -87,7 +87,7 @@ func sameProcesses(t *testing.T, a, b []job.Process) {
 		if *b[i].MaxRSS < *a[i].MaxRSS { // of all its programs, not of the last one
 			t.Errorf("process %d (%s): most memory %d and %d", a[i].PID, a[i].Comm, *a[i].MaxRSS, *b[i].MaxRSS)
 		}
-		if *b[i].CPU < *a[i].CPU && !b[i].Estimated { // else nobody told what it used in the end, see withheldMost
+		if *b[i].CPU < *a[i].CPU && !b[i].Estimated { // else nobody told what it used in the end, see frees
 			t.Errorf("process %d (%s): CPU %d and %d", a[i].PID, a[i].Comm, *a[i].CPU, *b[i].CPU)
 		}
 	}

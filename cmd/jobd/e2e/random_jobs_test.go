@@ -57,7 +57,7 @@ func (r *random) mayEnter(list []*refProc, j *refJob) bool {
 
 func (r *random) attach(w []string) (bool, error) {
 	p, j := r.living(w[1]), r.job(w[2])
-	if p == nil || j == nil {
+	if p == nil || j == nil || w[3] == "tree" && r.m.adopts(p) {
 		return false, nil
 	}
 	list := []*refProc{p}
@@ -82,7 +82,7 @@ func (r *random) attach(w []string) (bool, error) {
 
 func (r *random) move(w []string) (bool, error) {
 	p, j := r.living(w[1]), r.job(w[2])
-	if p == nil || j == nil || p.job == nil {
+	if p == nil || j == nil || p.job == nil || w[3] == "tree" && r.m.adopts(p) {
 		return false, nil
 	}
 	list := []*refProc{p}
@@ -109,7 +109,7 @@ func (r *random) move(w []string) (bool, error) {
 
 func (r *random) detach(w []string) (bool, error) {
 	p := r.living(w[1])
-	if p == nil || p.job == nil || r.m.blind != "" {
+	if p == nil || p.job == nil || r.m.blind != "" || w[2] == "tree" && r.m.adopts(p) {
 		return false, nil
 	}
 	j, list := p.job, []*refProc{p}
@@ -134,10 +134,10 @@ func changedAs(ans control.ChangeAnswer, err error, list []*refProc) error {
 	for _, p := range list {
 		want = append(want, p.pid)
 	}
-	if err != nil || !slices.Equal(sorted(ans.Processes), sorted(want)) {
-		return fmt.Errorf("%w: changed %v, want %v", err, sorted(ans.Processes), sorted(want))
+	if err == nil && !slices.Equal(sorted(ans.Processes), sorted(want)) {
+		err = fmt.Errorf("changed %v, want %v", sorted(ans.Processes), sorted(want))
 	}
-	return nil
+	return err
 }
 
 func (r *random) hold(w []string) (bool, error) {

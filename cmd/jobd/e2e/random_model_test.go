@@ -305,19 +305,31 @@ func (m *reference) meet(p *refProc) {
 
 // tree is a process and what descends from it without a gap: those whose parent is gone are nobody's children.
 func (m *reference) tree(p *refProc) []*refProc {
+	return m.below(p, func(c *refProc) *refProc {
+		if m.kept && c.job == nil { // nobody was told of its fork
+			return m.byPID(parentOf(c.pid))
+		}
+		return c.parent
+	})
+}
+
+func (m *reference) below(p *refProc, parent func(*refProc) *refProc) []*refProc {
 	out := []*refProc{p}
 	for i := 0; i < len(out); i++ {
 		for _, c := range m.living() {
-			parent := c.parent
-			if m.kept && c.job == nil { // nobody was told of its fork
-				parent = m.byPID(parentOf(c.pid))
-			}
-			if parent == out[i] {
+			if parent(c) == out[i] {
 				out = append(out, c)
 			}
 		}
 	}
 	return out
+}
+
+// adopts reports whether an orphan was given to somebody in a process's tree. Where the kernel keeps membership a jobd that was started since
+// has read there that it is that one's child; one that was told of its birth has not.
+func (m *reference) adopts(p *refProc) bool {
+	now := m.below(p, func(c *refProc) *refProc { return m.byPID(parentOf(c.pid)) })
+	return m.kept && len(now) != len(m.tree(p))
 }
 
 func (m *reference) byJID(jid string) *refJob {
