@@ -48,7 +48,8 @@ func (d *jobd) newEngine(options []kernel.Option) (engine, error) {
 			return nil, err
 		}
 		if late := e.Late(); late != nil {
-			d.engineWhy += "; " + late.Error()
+			d.idsLate = late.Error()
+			d.engineWhy += "; changes of ids are told of late: " + d.idsLate
 		}
 		return e, nil
 	}

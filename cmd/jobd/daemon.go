@@ -52,6 +52,7 @@ type jobd struct {
 	labelsWhy error
 	engineWhy string // why that one
 	fellBack  bool   // … though bpf was wanted
+	idsLate   string // why it tells of changes of ids late; empty: it does not
 	refused   bool   // the bpf engine could not be opened
 
 	// The model. Only the loop touches what follows.

@@ -59,7 +59,7 @@ func (d *jobd) status(ctx context.Context) (any, error) {
 }
 
 func (d *jobd) statusOfModel(s *control.StatusAnswer) {
-	s.Engine = d.engine.Name()
+	s.Engine, s.IDsLate = d.engine.Name(), job.Text(d.idsLate)
 	s.Refusal, s.RefusalWhy = d.statusOfRefusal()
 	for _, in := range d.table.Jobs() {
 		s.Jobs[in.State]++

@@ -319,6 +319,7 @@ type StatusAnswer struct {
 	CgroupWhy      job.Text          `json:"cgroup_why"`
 	Refusal        string            `json:"refusal"`     // how forks beyond a job's limit are refused: lsm, fmod_ret or kill
 	RefusalWhy     job.Text          `json:"refusal_why"` // why not better
+	IDsLate        job.Text          `json:"ids_late"`    // why changes of ids are told of with the task's next event; null: at once
 	Drained        bool              `json:"drained"`
 	Jobs           map[job.State]int `json:"jobs"`
 	Members        int               `json:"members"`

@@ -67,7 +67,7 @@ func (l *Labels) followIDs(spec *ebpf.CollectionSpec, with *ebpf.CollectionOptio
 		Changes *ebpf.Program `ebpf:"changes"`
 	}
 	if err := spec.LoadAndAssign(&p, with); err != nil {
-		return fmt.Errorf("changes of ids are told of late: %w", plain(err))
+		return plain(err)
 	}
 	defer p.Changes.Close()
 	return l.attach(p.Changes, linkChanges, dir)

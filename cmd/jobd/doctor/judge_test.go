@@ -60,7 +60,7 @@ func TestJudgeKernel(t *testing.T) {
 		"kernel.ring",
 		"kernel.programs", "kernel.refusal", "kernel.ids", "kernel.lockdown", "kernel.bpffs", "engine"}
 	bpf, kills := &control.StatusAnswer{Engine: "bpf", EngineWhy: "asked for", Refusal: "lsm"}, &control.StatusAnswer{Engine: "bpf",
-		Refusal: "kill"}
+		Refusal: "kill", RefusalWhy: "no hook", IDsLate: "not permitted"}
 	late := &control.StatusAnswer{Engine: "connector", EngineWhy: "x", EngineFellBack: true}
 	content := &control.StatusAnswer{Engine: "connector", EngineWhy: "label.dir was not set then"}
 	for about, c := range map[string]struct {
@@ -94,7 +94,9 @@ func TestJudgeKernel(t *testing.T) {
 		"not mounted":     {func(k *kernelFacts) { k.mounted = false }, map[string]string{"kernel.bpffs": "ok not mounted"}},
 		"runs": {func(k *kernelFacts) { k.status, k.can.LSM = bpf, errAny }, map[string]string{"engine": "ok bpf: asked for",
 			"kernel.refusal": "ok forks beyond a limit fail (lsm)"}},
-		"runs, and kills": {func(k *kernelFacts) { k.status = kills }, map[string]string{"kernel.refusal": "warn"}},
+		"runs, and kills": {func(k *kernelFacts) { k.status, k.can = kills, proven(kills) },
+			map[string]string{"kernel.refusal": "warn forks beyond a limit do not fail, their child is killed (no hook)",
+				"kernel.ids": "ok changes of ids are told of late (not permitted)"}},
 		"could do better": {func(k *kernelFacts) { k.status = late }, map[string]string{"engine": "warn connector"}},
 		"wants no better": {func(k *kernelFacts) { k.status = content }, map[string]string{"engine": "ok connector"}},
 		"silent": {func(k *kernelFacts) { k.connector, k.taskstats = errNoAnswer, errNoAnswer },

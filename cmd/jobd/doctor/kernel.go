@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -45,7 +46,11 @@ func (x *examination) lookKernel(ctx context.Context) kernelFacts {
 		asked: x.Engine, labelDir: x.LabelDir, labelsOff: x.LabelsOff, status: x.status,
 	}
 	var all sync.WaitGroup
-	all.Go(func() { k.can = label.Probe() })
+	if st := x.status; st != nil && st.Engine == "bpf" {
+		k.can = proven(st)
+	} else {
+		all.Go(func() { k.can = label.Probe() })
+	}
 	all.Go(func() { k.connector = soon(ctx, kernel.Connects) })
 	all.Go(func() { k.taskstats = soon(ctx, kernel.Records) })
 	all.Wait()
@@ -54,6 +59,14 @@ func (x *examination) lookKernel(ctx context.Context) kernelFacts {
 		k.lockdown = chosen(string(b))
 	}
 	return k
+}
+
+// proven is what the kernel can do where a jobd does it: to try that again would take a slow machine seconds.
+func proven(st *control.StatusAnswer) (can label.Can) {
+	if st.IDsLate != "" {
+		can.IDs = errors.New(string(st.IDsLate))
+	}
+	return can
 }
 
 // errNoAnswer is a kernel that said nothing in time: it is busy, or it cannot, and an engine waits longer for it.
@@ -134,7 +147,7 @@ func judgeHooks(k kernelFacts) []Finding {
 	how, ids := refusalOf(k), k.can.IDs
 	if how == "" {
 		out = append(out, warn("kernel.refusal", "if limits matter: add bpf to lsm= on the kernel's command line",
-			"forks beyond a limit do not fail, their child is killed (lsm: %v; fmod_ret: %v)", k.can.LSM, k.can.Hook))
+			"forks beyond a limit do not fail, their child is killed (%s)", k.noRefusal()))
 	} else {
 		out = append(out, ok("kernel.refusal", "forks beyond a limit fail (%s)", how))
 	}
@@ -159,6 +172,13 @@ func refusalOf(k kernelFacts) label.Refusal {
 		return label.RefusalFmodRet
 	}
 	return label.NoRefusal
+}
+
+func (k kernelFacts) noRefusal() string {
+	if k.status != nil && k.status.Engine == "bpf" {
+		return string(k.status.RefusalWhy)
+	}
+	return fmt.Sprintf("lsm: %v; fmod_ret: %v", k.can.LSM, k.can.Hook)
 }
 
 func judgeLockdown(k kernelFacts) Finding {
