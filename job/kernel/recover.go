@@ -89,9 +89,10 @@ type said struct {
 	ok bool
 }
 
-// hearAll asks everybody whom a scan found and who is in the table. Those whose label decides are not asked one by one.
+// hearAll asks everybody whom a scan found and who is in the table. Those whose label decides are not asked one by one, and of those in a job's
+// own cgroup nobody is asked where it is.
 func (c *Connector) hearAll(list []seen) []said {
-	out, kept := make([]said, len(list)), c.keptLabels()
+	out, kept, lodged := make([]said, len(list)), c.keptLabels(), c.lodged()
 	var asked []int // of those that were not in the middle of an exec: of them the start is known
 	for i := range list {
 		s := &list[i]
@@ -110,12 +111,26 @@ func (c *Connector) hearAll(list []seen) []said {
 	by := func(stat func(int32) (Stat, error)) func(int) said {
 		return func(i int) (h said) {
 			s := &list[asked[i]]
-			h.testimony, h.ok = c.hearBy(s.PID, startedAt(s.Start), stat)
+			h.testimony, h.ok = c.hearIn(lodged[s.PID], s.PID, startedAt(s.Start), stat)
 			return h
 		}
 	}
 	for i, h := range inBatches(len(asked), by(c.FS.statNow), by(c.FS.Stat)) {
 		out[asked[i]] = h
+	}
+	return out
+}
+
+// lodged says of those in cgroups that jobd made for open jobs in which they are. Of one that cannot be listed they are asked.
+func (c *engine) lodged() map[int32]string {
+	places := c.bench.own()
+	pids := make([][]int32, len(places))
+	sideBySide(len(places), func(i int) { pids[i], _ = c.Cgroups.Members(places[i]) })
+	out := make(map[int32]string)
+	for i, in := range pids {
+		for _, pid := range in {
+			out[pid] = places[i]
+		}
 	}
 	return out
 }

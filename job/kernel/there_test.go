@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/jobd-project/jobd/job"
 )
 
 // TestThereSinceTheScan: who is in the table some time after the first scan. One has been forked since, one has gone, what that one
@@ -72,5 +74,42 @@ func TestThereSinceTheScan(t *testing.T) {
 	}
 	if c.first != nil {
 		t.Error("the first scan would be used again")
+	}
+}
+
+// TestLodgedAreNotAsked: who is listed in the cgroup of an open job is asked no more where it is. Who is there under the pid of one that was
+// seen before is another.
+func TestLodgedAreNotAsked(t *testing.T) {
+	fs := fakeProc(t, map[string]string{
+		"1/stat": statLine(1, "init", "S", 0, 1, 0), "41/stat": statLine(41, "lodged", "S", 1, 1, 20),
+		"42/stat": statLine(42, "another", "S", 1, 1, 900), "43/stat": statLine(43, "elsewhere", "S", 1, 1, 40), "43/cgroup": "0::/x\n",
+	})
+	mount := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(filepath.Join(mount, "jobd/7"), 0o755))
+	must(os.WriteFile(filepath.Join(mount, "jobd/7/cgroup.procs"), []byte("41\n42\n"), 0o644))
+	c := &Connector{engine: engine{FS: fs, Cgroups: &Cgroups{Mount: mount}, bench: newBench(), lin: newLineage()}}
+	for i, place := range []string{"/jobd/7", "/jobd/8"} { // the second cannot be listed
+		c.Testify(Label(7+i), job.Placement{Cgroup: place, Own: true}, nil)
+	}
+	var list []seen
+	for _, start := range []uint64{20, 30, 40} {
+		list = append(list, seen{Stat: Stat{PID: int32(39 + start/10), Start: start}})
+		c.found(list[len(list)-1])
+	}
+	heard := c.hearAll(list)
+	if h := heard[0]; !h.ok || c.whose(list[0], h.testimony, h.ok) != 7 {
+		t.Errorf("the lodged one says %+v", h)
+	}
+	if heard[1].ok {
+		t.Errorf("another says %+v", heard[1])
+	}
+	if h := heard[2]; !h.ok || h.cgroup != "/x" {
+		t.Errorf("who is elsewhere says %+v", h)
 	}
 }

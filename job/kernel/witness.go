@@ -20,17 +20,21 @@ type testimony struct {
 // hear reads a process's witnesses, up to the one that is enough. Afterwards it looks whether the pid still belongs to the process that
 // was meant: one that goes meanwhile leaves files that cannot be read, and its pid to somebody else. ok is false then.
 func (c *engine) hear(pid int32, meant func(Stat) bool) (t testimony, ok bool) {
-	return c.hearBy(pid, meant, c.FS.Stat)
+	return c.hearIn("", pid, meant, c.FS.Stat)
 }
 
-func (c *engine) hearBy(pid int32, meant func(Stat) bool, stat func(int32) (Stat, error)) (t testimony, ok bool) {
+// hearIn is hear for one that was listed in a cgroup just now; empty: it is asked for its own.
+func (c *engine) hearIn(place string, pid int32, meant func(Stat) bool, stat func(int32) (Stat, error)) (t testimony, ok bool) {
 	var err error
 	if t.label, err = c.labelled(pid); err != nil {
 		return testimony{}, false
 	}
 	_, told := c.bench.read(t.label)
 	if !told {
-		if t.cgroup, err = bornIn(c.FS, c.Cgroups, pid); err != nil {
+		if t.cgroup = place; place == "" {
+			t.cgroup, err = bornIn(c.FS, c.Cgroups, pid)
+		}
+		if err != nil {
 			return testimony{}, false
 		}
 		if !c.bench.settles(t.cgroup) {
@@ -175,6 +179,18 @@ func (b *bench) tells(label Label) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.trusts || b.places[label].Own
+}
+
+// own gives the cgroups that jobd made for open jobs.
+func (b *bench) own() (places []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.places {
+		if p.Own {
+			places = append(places, p.Cgroup)
+		}
+	}
+	return places
 }
 
 // settles reports whether a cgroup is one that jobd made for an open job: no other witness is needed then.
