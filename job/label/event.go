@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 )
 
 // Kind is what an event tells of.
@@ -55,7 +56,8 @@ type Left struct {
 	Used     Used // by the task, so far: without integrals and delays
 }
 
-// Used is what one task had used in the end. CPU is exact, User and System are in ticks; ns. Sizes are bytes, integrals pages and ns.
+// Used is what one task had used in the end. CPU is exact, User and System are in ticks; ns. Sizes are bytes, integrals pages and ns. The
+// order is that of the kernel's programs (bpf/event.h), which figures and decode go by.
 type Used struct {
 	CPU, User, System                            uint64
 	MinFault, MajFault                           uint64
@@ -70,7 +72,7 @@ type Used struct {
 const (
 	eventSize = 64
 	leftSize  = eventSize + 56 + sumsCount*8
-	usedSize  = eventSize + 20*8
+	usedSize  = eventSize + 8*usedCount
 	ranSize   = eventSize + pathRoom
 	pathRoom  = 256
 )
@@ -133,37 +135,35 @@ func (l *Left) decode(b []byte) {
 	copy(l.Comm[:], b[24:])
 }
 
-// sumsCount is how many of a Used's figures there are of several tasks together.
-const sumsCount = 14
+// sumsCount is how many of a Used's figures there are of several tasks together, usedCount how many there are.
+const (
+	sumsCount = 14
+	usedCount = int(unsafe.Sizeof(Used{}) / 8)
+)
 
-func (u *Used) fields() [20]*uint64 {
-	return [...]*uint64{
-		&u.CPU, &u.User, &u.System, &u.MinFault, &u.MajFault, &u.VolSwitch, &u.InvSwitch,
-		&u.ReadChars, &u.WriteChars, &u.ReadCalls, &u.WriteCalls, &u.ReadBytes, &u.WriteBytes, &u.Cancelled,
-		&u.RSSIntegral, &u.VMIntegral, &u.CPUDelay, &u.BlkDelay, &u.SwapDelay, &u.ReclaimDelay,
-	}
-}
+// figures are a Used's in the order in which they are told.
+func (u *Used) figures() *[usedCount]uint64 { return (*[usedCount]uint64)(unsafe.Pointer(u)) }
 
 func (u *Used) decode(b []byte) {
-	to := u.fields()
+	to := u.figures()
 	for i := range min(len(b)/8, len(to)) {
-		*to[i] = binary.LittleEndian.Uint64(b[8*i:])
+		to[i] = binary.LittleEndian.Uint64(b[8*i:])
 	}
 }
 
 // Add takes in what another task has used.
 func (u *Used) Add(v *Used) {
-	from := v.fields()
-	for i, to := range u.fields() {
-		*to += *from[i]
+	to, from := u.figures(), v.figures()
+	for i := range to {
+		to[i] += from[i]
 	}
 }
 
 // Less takes off what another task has used; less than nothing is nothing.
 func (u *Used) Less(v *Used) {
-	from := v.fields()
-	for i, to := range u.fields() {
-		*to -= min(*to, *from[i])
+	to, from := u.figures(), v.figures()
+	for i := range to {
+		to[i] -= min(to[i], from[i])
 	}
 }
 
