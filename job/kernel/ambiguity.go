@@ -18,6 +18,13 @@ func (l *lineage) bound(label Label, ancestors []watch.ID) {
 	}
 }
 
+// boundOnce marks one process where a label meets none, unless it is marked with that label.
+func (l *lineage) boundOnce(label Label, at watch.ID) {
+	if label != 0 && l.marks[at][label] == 0 {
+		l.bound(label, []watch.ID{at})
+	}
+}
+
 // unbound takes the marks of a label away: nothing with this label lives any more.
 func (l *lineage) unbound(label Label) {
 	for _, a := range l.bounds[label] {

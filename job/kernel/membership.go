@@ -52,13 +52,14 @@ func (p *proc) overruled(says Label) bool {
 	return p.against && p.label != 0 && (says == p.claim || says == 0)
 }
 
-// Detach takes the label off a process. The marks stay for as long as the job that it left.
+// Detach takes the label off a process.
 func (c *Connector) Detach(id watch.ID, now int64) error {
 	old := c.Label(id)
 	if err := c.detach(id, now); err != nil {
 		return err
 	}
 	c.markAncestors(id, old)
+	c.markOutcast(id)
 	return c.sentinel.watch(c.lin.markedPIDs())
 }
 
@@ -83,6 +84,32 @@ func (c *Connector) markAncestors(id watch.ID, label Label) {
 		above = append(above, id)
 	}
 	c.lin.bound(label, above)
+}
+
+// markOutcast marks where one that is in no job any more meets others: with the members above it, and with those of its children, for as long
+// as their jobs last. The marks of the job that it has left go with that.
+func (c *Connector) markOutcast(id watch.ID) {
+	for _, a := range c.above(id, c.FS.Ancestors(id.PID)) {
+		c.lin.boundOnce(c.Label(a), a)
+	}
+	for _, child := range c.childrenOf(id) {
+		c.lin.boundOnce(child.label, id)
+	}
+}
+
+// childrenOf gives the living children of a process, by their births and by what it was left.
+func (c *Connector) childrenOf(id watch.ID) (out []*proc) {
+	for p := range c.lin.all() {
+		if p.parent == id && c.lives(p) {
+			out = append(out, p)
+		}
+	}
+	for _, pid := range c.FS.Children(id.PID) {
+		if p := c.lin.of(pid); p != nil && p.parent != id && c.lives(p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // above gives those of a process's ancestors below which its label meets others.

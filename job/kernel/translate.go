@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -147,7 +148,7 @@ func (c *Connector) settleOrphan(child *proc, at int64) (watch.ID, bool) {
 // bornBefore is for a fork that was stamped before its parent was given another label: whom the child inherits from is
 // whoever still has the old one. From here on the parent has a child of another label, so its forks are ambiguous.
 func (c *Connector) bornBefore(child, parent *proc) watch.ID {
-	c.lin.bound(max(parent.label, child.label), []watch.ID{parent.id})
+	c.lin.bound(cmp.Or(child.label, parent.label), []watch.ID{parent.id})
 	if err := c.sentinel.watch(c.lin.markedPIDs()); err != nil {
 		c.Log.Error("cannot widen the watch for ambiguous forks", "error", err)
 	}
