@@ -165,8 +165,8 @@ func TestLoginSilentClients(t *testing.T) {
 // TestLoginRefusals: whoever says no to a session, it is counted by jobd's own code; what is not about a session is not.
 func TestLoginRefusals(t *testing.T) {
 	noLeaks(t)
-	var fails error
-	b := &fake{onLogin: func(context.Context, Peer, LoginRequest) (LoginAnswer, error) { return LoginAnswer{}, fails }}
+	fails := make(chan error, 1)
+	b := &fake{onLogin: func(context.Context, Peer, LoginRequest) (LoginAnswer, error) { return LoginAnswer{}, <-fails }}
 	path := socketDir(t) + "/login.sock"
 	s, err := ListenLogin(path, nil)
 	if err != nil {
@@ -190,10 +190,11 @@ func TestLoginRefusals(t *testing.T) {
 	for want, err := range map[Code]error{
 		Internal: errors.New("by itself"), NoProcess: Errorf(NoProcess, "no"), Disabled: Errorf(Disabled, "no"),
 	} {
-		fails = err
+		fails <- err
 		_, _ = Login(t.Context(), path, alice)
 		next(want)
 	}
+	fails <- errors.New("by itself")
 	_, _ = Login(t.Context(), path, LoginRequest{Verb: "close"})
 	c, err := net.Dial("unixpacket", path)
 	if err != nil {

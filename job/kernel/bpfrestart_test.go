@@ -125,7 +125,8 @@ func TestIntegrationBPFKilled(t *testing.T) {
 	}
 	charged -= before
 	want := float64(charged)
-	if got := float64(charges[7]); err != nil || math.Abs(got-want) > (2e-3+untold)*want {
+	// One that the engine before saw exit, and of whose end the kernel then ran no program, is in neither's records.
+	if got := float64(charges[7]); err != nil || math.Abs(got-want) > (2e-2+untold)*want {
 		t.Errorf("the job was charged %.0f ns, its processes %.0f: %v", got, want, err)
 	}
 	if n := c.Counts(); n.Lost+n.RecordsMissed != 0 {
