@@ -21,6 +21,7 @@ type frees struct {
 
 	mu    sync.Mutex
 	ended map[taskOf]time.Time // those that have exited, and are not free
+	late  uint64               // tasks that were told of when jobd may have given up waiting
 }
 
 // taskOf is a task as the kernel's programs name it.
@@ -95,22 +96,27 @@ func (f *frees) run() {
 		if binary.NativeEndian.Uint32(rec.RawSample[8:]) == 1 {
 			f.ended[one] = time.Now()
 		} else {
+			if at, exited := f.ended[one]; exited && time.Since(at) > freesMost {
+				f.late++
+			}
 			delete(f.ended, one)
 		}
 		f.mu.Unlock()
 	}
 }
 
-// withheld counts the processes with a task that exited so long ago that jobd may have given up waiting for its end, and that was not told.
+// freesMost is how long after its exit a task may be free and still be told of in time: jobd waits for 10 s, by its own clock.
+const freesMost = 9 * time.Second
+
+// withheld counts the processes of whose tasks the end may not have been told in time.
 func (f *frees) withheld() uint64 {
-	const most = 9 * time.Second // jobd waits for 10, by its own clock
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	of := make(map[uint32]bool)
 	for one, at := range f.ended {
-		if time.Since(at) > most {
+		if time.Since(at) > freesMost {
 			of[one.tgid] = true
 		}
 	}
-	return uint64(len(of))
+	return uint64(len(of)) + f.late
 }
