@@ -146,7 +146,7 @@ bool exchange_next(int fd, struct answer *a, int timeout_ms)
 {
 	int64_t deadline =
 		timeout_ms < 0 ? 0 : now_ns() + timeout_ms * NS_PER_MS;
-	bool again = false;
+	int again = 0;
 
 	for (;;) {
 		/* One byte more than an answer may have: too long is seen. */
@@ -160,12 +160,12 @@ bool exchange_next(int fd, struct answer *a, int timeout_ms)
 			errno = EPROTO;
 			return false;
 		}
-		if (!again && (n == 0 || (n < 0 && errno == ECONNRESET))) {
+		if (again < 2 && (n == 0 || (n < 0 && errno == ECONNRESET))) {
 			/* What was written before the end may come after it: where
 			 * the end came while recv looked (Linux,
 			 * unix_dgram_recvmsg), and where the peer closed before it
-			 * had read our request ("busy"). */
-			again = true;
+			 * had read our request ("busy"). Both may be. */
+			again++;
 			continue;
 		}
 		if (n >= 0) {

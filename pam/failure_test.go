@@ -171,6 +171,9 @@ func TestEndComesEarly(t *testing.T) {
 	if rc, _ := d.parse(d.do("open")); rc != pamSuccess || d.jid() != okJID {
 		t.Errorf("result %d, log %q", rc, d.logs)
 	}
+	if left := d.do("early"); left != "early 0" {
+		t.Errorf("the end did not come early: %q", left)
+	}
 }
 
 // A full queue that empties in time costs nobody the job.

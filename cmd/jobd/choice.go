@@ -42,6 +42,7 @@ func (d *jobd) keepsTelling() bool { return d.labels != nil && d.labels.Events()
 
 // newEngine opens the engine. A nil pointer of one of the two would not be none.
 func (d *jobd) newEngine(options []kernel.Option) (engine, error) {
+	d.idsLate = ""
 	if d.keepsTelling() {
 		e, err := kernel.OpenBPF(kernel.Proc, d.cgroups, d.log, d.labels, options...)
 		if err != nil {

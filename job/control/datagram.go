@@ -102,11 +102,13 @@ func readDatagram(c *net.UnixConn) ([]byte, error) {
 }
 
 // readAnswer reads one datagram. Where an answer and the end of the connection come while Linux looks for either, it says the end first
-// (net/unix/af_unix.c, unix_dgram_recvmsg), and the answer when it is asked again.
-func readAnswer(c net.Conn, buf []byte) (int, error) {
-	n, err := c.Read(buf)
-	if errors.Is(err, io.EOF) {
-		n, err = c.Read(buf)
+// (net/unix/af_unix.c, unix_dgram_recvmsg), and the answer when it is asked again; so it does where the peer closed before it had read the
+// request (ECONNRESET). Both may be.
+func readAnswer(c net.Conn, buf []byte) (n int, err error) {
+	for range 3 {
+		if n, err = c.Read(buf); !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) {
+			break
+		}
 	}
 	return n, err
 }

@@ -86,30 +86,25 @@ func (c *Connector) markAncestors(id watch.ID, label Label) {
 	c.lin.bound(label, above)
 }
 
-// markOutcast marks where one that is in no job any more meets others: with the members above it, and with those of its children, for as long
-// as their jobs last. The marks of the job that it has left go with that.
+// markOutcast marks where one that is in no job any more meets others: with the members above it, and with those of its children, by their
+// births and by what it was left, for as long as their jobs last. The marks of the job that it has left go with that.
 func (c *Connector) markOutcast(id watch.ID) {
 	for _, a := range c.above(id, c.FS.Ancestors(id.PID)) {
 		c.lin.boundOnce(c.Label(a), a)
 	}
-	for _, child := range c.childrenOf(id) {
-		c.lin.boundOnce(child.label, id)
+	meets := func(p *proc) {
+		if p != nil && c.lin.wants(p.label, id) && c.lives(p) { // one look for each label: there may be many children
+			c.lin.boundOnce(p.label, id)
+		}
 	}
-}
-
-// childrenOf gives the living children of a process, by their births and by what it was left.
-func (c *Connector) childrenOf(id watch.ID) (out []*proc) {
 	for p := range c.lin.all() {
-		if p.parent == id && c.lives(p) {
-			out = append(out, p)
+		if p.parent == id {
+			meets(p)
 		}
 	}
 	for _, pid := range c.FS.Children(id.PID) {
-		if p := c.lin.of(pid); p != nil && p.parent != id && c.lives(p) {
-			out = append(out, p)
-		}
+		meets(c.lin.of(pid))
 	}
-	return out
 }
 
 // above gives those of a process's ancestors below which its label meets others.

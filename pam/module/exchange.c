@@ -100,19 +100,19 @@ static int send_before(int fd, const struct message *m, int64_t deadline)
 static ssize_t receive_before(int fd, char text[MESSAGE_MAX + 1],
                               int64_t deadline)
 {
-	bool again = false;
+	int again = 0;
 
 	for (;;) {
 		ssize_t n = recv(fd, text, MESSAGE_MAX + 1, 0);
 
 		if (n > 0 && n <= MESSAGE_MAX)
 			return n;
-		if (!again && (n == 0 || (n < 0 && errno == ECONNRESET))) {
+		if (again < 2 && (n == 0 || (n < 0 && errno == ECONNRESET))) {
 			/* What was written before the end may come after it: where
 			 * the end came while recv looked (Linux,
 			 * unix_dgram_recvmsg), and where the peer closed before it
-			 * had read our request ("busy"). */
-			again = true;
+			 * had read our request ("busy"). Both may be. */
+			again++;
 			continue;
 		}
 		if (n >= 0) {

@@ -253,7 +253,7 @@ static void command(char *verb, char *arg, char *value)
 
 		printf("env %s\n", v == NULL ? "" : v);
 	} else if (strcmp(verb, "early") == 0)
-		printf("early %d\n", early_ends = atoi(arg));
+		printf("early %d\n", arg[0] == '\0' ? early_ends : (early_ends = atoi(arg)));
 	else if (strcmp(verb, "euid") == 0)
 		printf("euid %d\n", fake_euid = atoi(arg));
 	else if (strcmp(verb, "setuid") == 0)

@@ -124,6 +124,7 @@ func TestLibjobEndComesEarly(t *testing.T) {
 	answers.Store(&one)
 	c.wantNumber(1, 0, "early 1")
 	c.wantNumber(1, 0, "getjidcnt")
+	c.wantNumber(0, 0, "early") // so it was seen early
 }
 
 // mutate changes a few bytes, or cuts.

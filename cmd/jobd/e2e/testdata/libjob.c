@@ -209,7 +209,7 @@ static void act(char **w)
 	else if (IS("exits"))
 		spawn(0, 1, 0, atoi(w[1]));
 	else if (IS("early"))
-		say(early = atoi(w[1]));
+		say(w[1][0] == 0 ? early : (early = atoi(w[1])));
 	else if (IS("storm"))
 		storm(atoi(w[1]), (uid_t)atoi(w[2]));
 	else
