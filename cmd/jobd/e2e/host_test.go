@@ -64,7 +64,7 @@ func plainHost(t *testing.T, args ...string) *host {
 		token: "JOBD_E2E=" + filepath.Base(dir), log: &journal{},
 	}
 	h.client = control.NewClient(filepath.Join(h.runDir(), "jobd.sock"))
-	t.Cleanup(h.finish)
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	if !slices.Contains(args, "--engine") {
 		h.args = append(slices.Clone(args), "--engine", engine())
 	}
@@ -78,6 +78,7 @@ func plainHost(t *testing.T, args ...string) *host {
 	if h.kept() {
 		h.frees = hearFrees(t)
 	}
+	t.Cleanup(h.finish) // before the listener ends: the check at the end asks it
 	h.configure("")
 	return h
 }
@@ -317,7 +318,8 @@ func (h *host) checkBooks() {
 	if h.mayLose {
 		return
 	}
-	if st.EventsLost != 0 || st.DegradedSince != nil || st.Store.Dropped != 0 || st.Store.Errors != 0 || st.RecordsMissed != 0 || st.RecordsUntold > h.withheld() {
+	if st.EventsLost != 0 || st.DegradedSince != nil || st.Store.Dropped != 0 || st.Store.Errors != 0 || st.RecordsMissed != 0 ||
+		st.RecordsUntold > h.withheld() {
 		h.t.Errorf("status: %d events lost, %d records missed, %d untold and %d withheld, degraded %v (%s), store %+v",
 			st.EventsLost, st.RecordsMissed, st.RecordsUntold, h.withheld(), st.DegradedSince, st.DegradedWhy, st.Store)
 	}
