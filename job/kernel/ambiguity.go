@@ -18,13 +18,6 @@ func (l *lineage) bound(label Label, ancestors []watch.ID) {
 	}
 }
 
-// boundOnce marks one process where a label meets none, unless it is marked with that label.
-func (l *lineage) boundOnce(label Label, at watch.ID) {
-	if l.wants(label, at) {
-		l.bound(label, []watch.ID{at})
-	}
-}
-
 // wants reports whether a process is not marked with a label yet.
 func (l *lineage) wants(label Label, at watch.ID) bool { return label != 0 && l.marks[at][label] == 0 }
 

@@ -58,8 +58,7 @@ func (c *Connector) Detach(id watch.ID, now int64) error {
 	if err := c.detach(id, now); err != nil {
 		return err
 	}
-	c.markAncestors(id, old)
-	c.markOutcast(id)
+	c.markOutcast(id, c.markAncestors(id, old))
 	return c.sentinel.watch(c.lin.markedPIDs())
 }
 
@@ -77,24 +76,27 @@ func (c *engine) detach(id watch.ID, now int64) error {
 }
 
 // markAncestors marks those above a process where labels meet, and the process itself when it has children that stay
-// what they were.
-func (c *Connector) markAncestors(id watch.ID, label Label) {
+// what they were. It gives whom it has marked.
+func (c *Connector) markAncestors(id watch.ID, label Label) []watch.ID {
 	above := c.above(id, c.FS.Ancestors(id.PID))
 	if p := c.lin.of(id.PID); p != nil && (c.lin.hasOtherChild(id, p.label, c.lives) || c.hasOrphan(p)) {
 		above = append(above, id)
 	}
 	c.lin.bound(label, above)
+	return above
 }
 
 // markOutcast marks where one that is in no job any more meets others: with the members above it, and with those of its children, by their
 // births and by what it was left, for as long as their jobs last. The marks of the job that it has left go with that.
-func (c *Connector) markOutcast(id watch.ID) {
-	for _, a := range c.above(id, c.FS.Ancestors(id.PID)) {
-		c.lin.boundOnce(c.Label(a), a)
+func (c *Connector) markOutcast(id watch.ID, above []watch.ID) {
+	for _, a := range above {
+		if label := c.Label(a); c.lin.wants(label, a) {
+			c.lin.bound(label, []watch.ID{a})
+		}
 	}
 	meets := func(p *proc) {
 		if p != nil && c.lin.wants(p.label, id) && c.lives(p) { // one look for each label: there may be many children
-			c.lin.boundOnce(p.label, id)
+			c.lin.bound(p.label, []watch.ID{id})
 		}
 	}
 	for p := range c.lin.all() {

@@ -172,7 +172,7 @@ func TestEntrantsAfterRestart(t *testing.T) {
 	pid := int32(busy.Process.Pid)
 	until(t, "the process has used CPU", func() bool { // its thread may be gone by then, and what that used is the process's still
 		u, _, err := kernel.Proc.LiveUsage(pid)
-		return err == nil && u.CPU >= 280e6
+		return err == nil && u.CPU >= 290e6
 	})
 	_, err := h.client.Attach(h.soon(), control.Request{Job: ref(a), PID: pid})
 	must(t, err)

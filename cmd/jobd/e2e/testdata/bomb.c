@@ -30,10 +30,13 @@ static void forks(rlim_t n)
 
 	check(full == MAP_FAILED || setrlimit(RLIMIT_NPROC, &most) != 0);
 	signal(SIGCHLD, SIG_IGN);
-	for (;; in_time()) {
-		if (fork() >= 0)
+	for (int refused = 0;; in_time()) {
+		if (fork() >= 0) {
+			refused = 0;
 			continue;
-		if (errno == EAGAIN && __sync_bool_compare_and_swap(full, 0, 1))
+		}
+		/* The first time others may be in the middle of theirs, which count already. */
+		if (errno == EAGAIN && ++refused > 2 && __sync_bool_compare_and_swap(full, 0, 1))
 			announce();
 		usleep(20000);
 	}
